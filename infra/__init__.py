@@ -1,0 +1,1 @@
+"""berth: the Pulumi program and what it is made of."""

@@ -1,0 +1,1 @@
+"""Pure builders for metrics, rules and dashboards. Knows nothing of infra."""

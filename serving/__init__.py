@@ -1,0 +1,1 @@
+"""What runs beside and in front of the models. Knows nothing of infra or Pulumi."""
