@@ -120,7 +120,7 @@ class MetricNames:
     """Histogram, tokens a request; `_sum` is the counter of prompt tokens."""
     generated_tokens: str | None
     """Histogram, tokens a request."""
-    inter_token: str | None
+    itl: str | None
     """Histogram, seconds: mean of one request."""
     ttft: str | None
     """Histogram, seconds."""

@@ -102,7 +102,7 @@ class LocalEngine(Engine):
                 queue_duration="tgi_request_queue_duration",
                 input_tokens="tgi_request_input_length",
                 generated_tokens="tgi_request_generated_tokens",
-                inter_token="tgi_request_mean_time_per_token_duration",
+                itl="tgi_request_mean_time_per_token_duration",
                 ttft="local_time_to_first_token_seconds",
                 cached_prompt_tokens="local_prompt_tokens_cached",
             )
@@ -119,7 +119,7 @@ class LocalEngine(Engine):
             queue_duration="te_request_queue_duration",
             input_tokens="te_request_input_length",
             generated_tokens=None,
-            inter_token=None,
+            itl=None,
             ttft=None,
             cached_prompt_tokens=None,
         )
