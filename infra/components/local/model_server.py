@@ -1,0 +1,95 @@
+"""All replicas of one model as processes of this machine."""
+
+from collections.abc import Mapping
+from typing import Any, TypedDict
+
+import pulumi
+
+from infra.providers.local.service import LocalService
+from infra.providers.local.spec import AUTO, Discovery, Drain, Health, Scrape, ServiceSpec
+from serving import engines
+
+
+class LocalModelServerArgs(TypedDict):
+    """One model."""
+
+    stack_dir: str
+    """Folder of the stack's run-time files."""
+    engine: str
+    """Name of the engine adapter."""
+    task: str
+    """`generate` or `embed`."""
+    weights: str
+    """Folder of a version in the model store."""
+    replicas: int
+    """Processes."""
+    limits: dict[str, int]
+    """`serving.engines.Limits`: tokens and requests."""
+    options: dict[str, str]
+    """The engine's own options."""
+    port_range: list[int]
+    """First and last port that a replica may take."""
+    registry: str
+    """Folder of the gateway's backend registry."""
+    targets: str
+    """Folder of Prometheus' target files."""
+
+
+class LocalModelServer(pulumi.ComponentResource):
+    """Replicas `<name>-1` … `<name>-N`, each a resource of its own, updated one after the other."""
+
+    replicas: list[LocalService]
+    """The processes, in order."""
+
+    def __init__(self, name: str, args: LocalModelServerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("berth:index:LocalModelServer", name, {**args}, opts)
+        self.replicas = []
+        for number in range(1, int(args["replicas"]) + 1):
+            # Each waits for the one before, so an update rolls: never more than one replica is in change.
+            self.replicas.append(
+                LocalService(
+                    f"{name}-{number}",
+                    {"stack_dir": args["stack_dir"], "spec": replica_spec(name, number, args).plain()},
+                    pulumi.ResourceOptions(parent=self, depends_on=self.replicas[-1:]),
+                )
+            )
+        self.register_outputs({"replicas": len(self.replicas)})
+
+
+def replica_spec(model: str, number: int, args: LocalModelServerArgs) -> ServiceSpec:
+    """The process of one replica."""
+    engine = engines.engine(args["engine"])
+    replica = engines.Replica(
+        model=model,
+        weights=args["weights"],
+        port="{port.http}",
+        limits=engines.Limits(**{name: int(value) for name, value in args["limits"].items()}),
+        options=args["options"],
+    )
+    name = f"{model}-{number}"
+    return ServiceSpec(
+        name=name,
+        command=engine.command(replica),
+        env=engine.env(replica),
+        ports={"http": AUTO},
+        port_range=(int(args["port_range"][0]), int(args["port_range"][1])),
+        health=Health(port="http", path=engine.probes.path, seconds=engine.probes.startup_seconds),
+        drain=Drain(
+            seconds=engine.drain.grace_seconds - engine.drain.prestop_seconds,
+            settle_seconds=engine.drain.prestop_seconds,
+        ),
+        discovery=Discovery(
+            model=model, port="http", registry=args["registry"], metadata=backend_metadata(replica.limits)
+        ),
+        scrape=Scrape(
+            port="http",
+            path=engine.metrics(engines.Task(args["task"])).path,
+            folder=args["targets"],
+            labels={"job": "server", "engine": engine.name, "model": model, "replica": name},
+        ),
+    )
+
+
+def backend_metadata(limits: engines.Limits) -> Mapping[str, Any]:
+    """What the gateway's picker should know of a backend."""
+    return {"concurrent_requests": limits.max_concurrent_requests}

@@ -1,0 +1,1 @@
+"""The platforms that a stack file can name."""

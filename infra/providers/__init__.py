@@ -1,0 +1,1 @@
+"""Dynamic providers: resources that berth itself creates, updates and deletes."""

@@ -1,0 +1,1 @@
+"""The one-word tasks of the Makefile."""

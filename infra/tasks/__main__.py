@@ -1,0 +1,41 @@
+"""`python -m infra.tasks TASK STACK`: what the Makefile calls."""
+
+import argparse
+import os
+import sys
+
+from infra.settings import SettingsError
+from infra.tasks import down, up
+from infra.tasks.engine import TaskError
+from infra.tasks.session import ROOT, Session
+from infra.toolchain import ToolchainError
+
+
+def main() -> int:
+    """Runs one task; 1 and a message on standard error where it could not be done."""
+    parser = argparse.ArgumentParser(prog="python -m infra.tasks")
+    parser.add_argument("task", choices=["up", "down", "preview", "outputs"])
+    parser.add_argument("stack")
+    arguments = parser.parse_args()
+    session = Session(ROOT)
+    try:
+        match arguments.task:
+            case "up":
+                up.up(session, arguments.stack)
+            case "down":
+                down.down(session, arguments.stack)
+            case "preview":
+                up.preview(session, arguments.stack)
+            case _:
+                up.show_outputs(session, arguments.stack, secrets=os.environ.get("SECRETS") == "1")
+    except (SettingsError, TaskError, ToolchainError) as error:
+        print(f"berth: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    except KeyboardInterrupt:
+        print("berth: interrupted; run it again to go on where it stopped", file=sys.stderr)  # noqa: T201
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
