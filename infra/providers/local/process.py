@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import shlex
 import shutil
 import subprocess
 import time
@@ -14,6 +15,7 @@ from infra.providers.local.daemon import ALIVE, Daemon
 from infra.providers.local.spec import AUTO, ServiceSpec, fill
 
 LOG_TAIL_LINES = 20
+SCRIPT = "run.sh"
 POLL_SECONDS = 0.05
 SHORT_CUT_STATES = frozenset({"BACKOFF", "EXITED", "FATAL", "STOPPED"})
 """A first start that ends in one of these will not become healthy by waiting."""
@@ -118,16 +120,12 @@ class Process:
             raise ProcessError(f"{self.name}: drain command failed ({done.returncode}): {done.stderr.strip()}")
 
     def _section(self) -> str:
-        def filled(text: str) -> str:
-            return fill(text, self.ports, str(self.directory)).replace("%", "%%")
-
-        command = " ".join(_quote(filled(word)) for word in self.spec.command)
-        environment = ",".join(f"{key}={_quote(filled(value))}" for key, value in sorted(self.spec.env.items()))
+        """supervisord's view; the command itself is a script, so that no word of it needs supervisord's quoting."""
+        directory = str(self.directory).replace("%", "%%")
         return f"""\
 [program:{self.name}]
-command={command}
-environment={environment}
-directory={str(self.directory).replace("%", "%%")}
+command=/bin/sh "{directory}/{SCRIPT}"
+directory={directory}
 autostart=true
 autorestart=true
 startsecs=1
@@ -140,6 +138,14 @@ stdout_logfile={str(self.log).replace("%", "%%")}
 stdout_logfile_maxbytes=10MB
 stdout_logfile_backups=1
 """
+
+    def script(self) -> str:
+        """A shell script that becomes the process."""
+        exports = [f"export {name}={self._quoted(value)}\n" for name, value in sorted(self.spec.env.items())]
+        return "".join(exports) + "exec " + " ".join(map(self._quoted, self.spec.command)) + "\n"
+
+    def _quoted(self, text: str) -> str:
+        return shlex.quote(fill(text, self.ports, str(self.directory)))
 
     def _log_tail(self) -> str:
         try:
@@ -181,6 +187,7 @@ def _write(process: Process) -> None:
     process.directory.mkdir(parents=True, exist_ok=True)
     for name, content in process.spec.files.items():
         (process.directory / name).write_text(fill(content, process.ports, str(process.directory)))
+    (process.directory / SCRIPT).write_text(process.script())
     record = {"spec": process.spec.plain(), "ports": dict(process.ports)}
     # The record goes last: a folder without one is half made and is made again.
     draft = process.directory / "record.draft"
@@ -194,9 +201,3 @@ def _read(daemon: Daemon, directory: Path) -> Process | None:
     except FileNotFoundError:
         return None
     return Process(daemon, ServiceSpec.parse(record["spec"]), record["ports"])
-
-
-def _quote(word: str) -> str:
-    # supervisord splits commands and environments as a shell does, double quotes and backslashes included.
-    escaped = word.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'

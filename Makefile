@@ -1,0 +1,34 @@
+# One word a task. STACK names the stack file (stacks/Pulumi.$(STACK).yaml).
+STACK ?= local
+PYTHON ?= python3
+RUN := .venv/bin/python -m
+
+.PHONY: up down preview settings plan outputs doctor check test bench golden env
+
+up preview down outputs: .venv
+	@$(RUN) infra.tasks $@ $(STACK)
+
+settings: .venv
+	@$(RUN) infra.settings show $(STACK)
+
+plan: .venv
+	@$(RUN) infra.planning $(STACK)
+
+doctor: .venv
+	@$(RUN) infra.toolchain doctor
+
+# Lint, types and the tests that need nothing: under a minute.
+check: .venv
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+	@.venv/bin/pytest tests/unit -n 2
+
+# Everything, on the real parts.
+test: check
+	@$(RUN) infra.tasks prepare $(STACK)
+	@.venv/bin/pytest tests/engine tests/gateway
+
+.PHONY: .venv
+.venv:
+	@$(PYTHON) infra/tasks/bootstrap.py

@@ -1,0 +1,24 @@
+"""The Pulumi program: stack file → settings → plan → platform → outputs."""
+
+from pathlib import Path
+
+import pulumi
+
+from infra import planning, platforms, settings
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def main() -> None:
+    """Registers all resources of the selected stack."""
+    try:
+        wanted = settings.load(pulumi.get_stack(), ROOT)
+        plan = planning.plan(wanted)
+    except (settings.SettingsError, planning.PlanError) as error:
+        raise pulumi.RunError(str(error)) from None
+    outputs = platforms.platform(wanted.platform).build(wanted, plan)
+    for name, value in outputs.items():
+        pulumi.export(name, value)
+
+
+main()
