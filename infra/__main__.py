@@ -6,13 +6,11 @@ import pulumi
 
 from infra import planning, platforms, settings
 
-ROOT = Path(__file__).resolve().parents[1]
-
 
 def main() -> None:
     """Registers all resources of the selected stack."""
     try:
-        wanted = settings.load(pulumi.get_stack(), ROOT)
+        wanted = settings.load(pulumi.get_stack(), Path(pulumi.get_root_directory()))
         plan = planning.plan(wanted)
     except (settings.SettingsError, planning.PlanError) as error:
         raise pulumi.RunError(str(error)) from None
