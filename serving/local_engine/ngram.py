@@ -207,7 +207,8 @@ def _weights(keys: Ids, counts: Ids, vocab_size: int) -> Floats:
     discount = np.array([0.0, *bounded])[np.minimum(counts, 3)]
     _, owner = np.unique(keys // vocab_size, return_inverse=True)
     totals = np.bincount(owner, weights=counts)
-    return ((counts - discount) / totals[owner]).astype(np.float32)
+    weights: Floats = ((counts - discount) / totals[owner]).astype(np.float32)
+    return weights
 
 
 def _rounded_down(weights: Floats) -> Floats:
