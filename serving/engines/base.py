@@ -188,6 +188,12 @@ class Engine(ABC):
     def routes(self, task: Task) -> tuple[Route, ...]:
         """Routes that a gateway may expose; EngineError when the engine does not serve the task."""
 
+    def _serves(self, task: Task) -> None:
+        if task not in self.tasks:
+            raise EngineError(
+                f"engine {self.name} does not serve task {task}; it serves {', '.join(sorted(self.tasks))}"
+            )
+
     def check(self, replica: Replica) -> None:
         """Raise EngineError with every reason why this engine cannot serve `replica`."""
         limits = replica.limits
@@ -202,14 +208,19 @@ class Engine(ABC):
             )
             if value < least
         ]
-        if limits.max_input_tokens >= limits.max_total_tokens:
+        if limits.max_input_tokens > limits.max_total_tokens:
             errors.append(
-                f"max_input_tokens is {limits.max_input_tokens}; it must be below max_total_tokens "
-                f"({limits.max_total_tokens}), or no token can be generated"
+                f"max_input_tokens is {limits.max_input_tokens}; it must not be above max_total_tokens "
+                f"({limits.max_total_tokens})"
             )
+        errors += self._impossible(replica)
         errors += self._option_errors(replica.options)
         if errors:
             raise EngineError("\n".join(f"{replica.model} on engine {self.name}: {error}" for error in errors))
+
+    def _impossible(self, replica: Replica) -> Iterable[str]:  # noqa: ARG002 - for engines that override it
+        """What this engine, unlike others, cannot do."""
+        return ()
 
     def _option_errors(self, options: Mapping[str, str]) -> Iterable[str]:
         for name, value in options.items():

@@ -1,14 +1,13 @@
 """The local engine: serving.local_engine on CPU, speaking TGI's protocol for text and TEI's for vectors."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 from serving.engines.base import (
     Api,
     Drain,
     Engine,
-    EngineError,
     MetricNames,
     Option,
     Probes,
@@ -17,6 +16,7 @@ from serving.engines.base import (
     Task,
     number,
 )
+from serving.engines.tgi import GENERATE_ROUTES
 
 _ENGINE_SECONDS = 30
 
@@ -28,9 +28,12 @@ class LocalEngine(Engine):
     tasks = frozenset({Task.GENERATE, Task.EMBED})
     options: ClassVar[Mapping[str, Option]] = {
         "workers": Option("decoding threads, one core each", number(1, 64)),
-        "token-delay-ms": Option("pause before every token, to make queues and drains visible", number(0, 60_000)),
+        "token-delay-ms": Option(
+            "pause before every token, to make queues and drains visible", number(0, 60_000, whole=False)
+        ),
         "max-client-batch-size": Option("inputs in one request", number(1, 1024)),
-        "prefix-cache-entries": Option("prompt prefixes kept; 0 turns the cache off", number(0, 4096)),
+        "prompt-token-delay-ms": Option("pause per prompt token that is not cached", number(0, 1_000, whole=False)),
+        "prefix-cache-tokens": Option("prompt tokens kept in the prefix cache; 0 turns it off", number(0, 1_000_000)),
     }
     managed: ClassVar[Mapping[str, str]] = {
         "model-id": "it is the model's name in the stack file",
@@ -47,11 +50,6 @@ class LocalEngine(Engine):
     def command(self, replica: Replica) -> tuple[str, ...]:
         """The whole argv, starting with this Python."""
         self.check(replica)
-        if replica.shards != 1:
-            raise EngineError(
-                f"{replica.model} on engine local: shards is {replica.shards}; the local engine runs a model in one "
-                "process, so shards must be 1"
-            )
         limits = replica.limits
         flags: dict[str, str] = {
             "model-id": replica.model,
@@ -70,6 +68,10 @@ class LocalEngine(Engine):
             "serving.local_engine",
             *(part for name, value in flags.items() for part in (f"--{name}", value)),
         )
+
+    def _impossible(self, replica: Replica) -> Iterable[str]:
+        if replica.shards > 1:
+            yield f"shards is {replica.shards}; the local engine runs a model in one process, so it must be 1"
 
     def env(self, replica: Replica) -> dict[str, str]:
         """One thread per worker: OpenMP teams stall in barriers on shared cores."""
@@ -127,18 +129,7 @@ class LocalEngine(Engine):
     def routes(self, task: Task) -> tuple[Route, ...]:
         """`POST /` is what huggingface_hub's InferenceClient calls."""
         if task is Task.GENERATE:
-            return (
-                Route("POST", "/v1/chat/completions", Api.OPENAI, stream=True),
-                Route("POST", "/v1/completions", Api.OPENAI, stream=True),
-                Route("POST", "/", Api.NATIVE, stream=True),
-                Route("POST", "/generate", Api.NATIVE),
-                Route("POST", "/generate_stream", Api.NATIVE, stream=True),
-                Route("POST", "/v1/chat/completions", Api.NATIVE, stream=True),
-                Route("POST", "/v1/completions", Api.NATIVE, stream=True),
-                Route("POST", "/tokenize", Api.NATIVE),
-                Route("GET", "/info", Api.NATIVE),
-                Route("GET", "/health", Api.NATIVE),
-            )
+            return GENERATE_ROUTES
         return (
             Route("POST", "/v1/embeddings", Api.OPENAI),
             Route("POST", "/", Api.NATIVE),

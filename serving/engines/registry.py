@@ -2,8 +2,9 @@
 
 from serving.engines.base import Engine, EngineError, suggestion
 from serving.engines.local import LocalEngine
+from serving.engines.tgi import TgiEngine
 
-ENGINES: dict[str, Engine] = {made.name: made for made in (LocalEngine(),)}
+ENGINES: dict[str, Engine] = {made.name: made for made in (LocalEngine(), TgiEngine())}
 
 
 def engine(name: str) -> Engine:
