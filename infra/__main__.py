@@ -12,9 +12,9 @@ def main() -> None:
     try:
         wanted = settings.load(pulumi.get_stack(), Path(pulumi.get_root_directory()))
         plan = planning.plan(wanted)
+        outputs = platforms.platform(wanted.platform).build(wanted, plan)
     except (settings.SettingsError, planning.PlanError) as error:
         raise pulumi.RunError(str(error)) from None
-    outputs = platforms.platform(wanted.platform).build(wanted, plan)
     for name, value in outputs.items():
         pulumi.export(name, value)
 

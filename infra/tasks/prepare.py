@@ -3,18 +3,26 @@
 import time
 
 from infra import toolchain
+from infra.places import store_root
+from infra.platforms import weights
+from infra.settings import Platform, Settings
 from infra.tasks.engine import say
 from serving import store
 
-PARTS = ("pulumi", "envoy", "picker", "prometheus")
+PROGRAMS = ("pulumi", "envoy", "picker", "prometheus")
 
 
-def prepare() -> None:
-    """Fetches or builds what is missing; a second's look where everything is there."""
+def prepare(settings: Settings) -> None:
+    """Fetches or builds what is missing; a second's look where everything is there.
+
+    Raises `toolchain.ToolchainError`, `store.StoreError` or `SettingsError`.
+    """
     started = time.monotonic()
-    for part in PARTS:
-        toolchain.ensure(part)
-    root = store.default_root()
-    for version in store.stage_kit_models(root, minilm=toolchain.ensure("minilm")):
-        say(f"weights {version} in the model store") if version.new else None
+    if settings.platform is not Platform.LOCAL:
+        toolchain.ensure("pulumi")
+        return
+    for program in PROGRAMS:
+        toolchain.ensure(program)
+    store.stage_kit(store_root(), minilm=toolchain.ensure("minilm"), report=say)
+    weights.stage(settings, say)
     say(f"programs and weights are there ({time.monotonic() - started:.1f} s)")

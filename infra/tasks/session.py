@@ -1,12 +1,11 @@
 """Where a checkout keeps its run-time files, and the environment in which `pulumi` runs there."""
 
 import os
-import secrets
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra import toolchain
+from infra import places, toolchain
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSPHRASE_VARIABLES = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")
@@ -21,7 +20,7 @@ class Session:
     @property
     def home(self) -> Path:
         """Folder of everything that the kit writes into a checkout, `.venv` apart."""
-        return self.root / ".berth"
+        return places.home(self.root)
 
     @property
     def passphrase(self) -> Path:
@@ -30,7 +29,7 @@ class Session:
 
     def stack_dir(self, stack: str) -> Path:
         """Run-time files of a local stack."""
-        return self.home / "stacks" / stack
+        return places.stack_dir(self.root, stack)
 
     def stack_file(self, stack: str) -> Path:
         """What the operator wrote."""
@@ -39,8 +38,8 @@ class Session:
     def open(self) -> None:
         """Makes the folders, the passphrase (once) and `.berth/env`, which a shell can read."""
         (self.home / "state").mkdir(parents=True, exist_ok=True)
-        write_secret_once(self.passphrase)
-        lines = [f"export {name}={shlex.quote(value)}\n" for name, value in sorted(self.own_environment().items())]
+        places.write_secret_once(self.passphrase)
+        lines = [_export(name, value) for name, value in sorted(self.own_environment().items())]
         (self.home / "env").write_text("# `. .berth/env`, then use `pulumi` as ever.\n" + "".join(lines))
 
     def own_environment(self) -> dict[str, str]:
@@ -57,13 +56,9 @@ class Session:
         return {**os.environ, **self.own_environment()}
 
 
-def write_secret_once(path: Path) -> str:
-    """The secret in `path`; made from 256 random bits, readable by its owner alone, where there is none yet."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text()
-    with os.fdopen(descriptor, "w") as file:
-        file.write(secrets.token_urlsafe(32))
-    return path.read_text()
+def _export(name: str, value: str) -> str:
+    inherited = os.environ.get(name)
+    if inherited and value.endswith(inherited):
+        own = shlex.quote(value.removesuffix(inherited))
+        return f'export {name}={own}"${name}"\n'
+    return f"export {name}={shlex.quote(value)}\n"

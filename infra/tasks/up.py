@@ -11,12 +11,11 @@ from infra.tasks.session import Session
 
 def up(session: Session, stack: str) -> None:
     """Brings the stack up, or up to date."""
-    load(stack, session.root)  # its mistakes are shown before anything is fetched or built
-    prepare()
+    prepare(load(stack, session.root))  # mistakes in the stack file show before anything is fetched or built
     session.open()
     with exclusive(session, stack), untouched(session.stack_file(stack)):
         select(session, stack)
-        done = pulumi(session, "up", "--stack", stack, "--yes", "--suppress-outputs")
+        done = pulumi(session, "up", "--stack", stack, "--yes", "--skip-preview", "--suppress-outputs")
         if done.returncode:
             raise TaskError(f"stack {stack} is not wholly up; mend what the message above says and run this again")
         say(f"stack {stack} is up\n{outputs.table(outputs.read(session, stack, secrets=True))}")
@@ -24,8 +23,7 @@ def up(session: Session, stack: str) -> None:
 
 def preview(session: Session, stack: str) -> None:
     """Shows what `up` would do."""
-    load(stack, session.root)
-    prepare()
+    prepare(load(stack, session.root))
     session.open()
     with untouched(session.stack_file(stack)):
         select(session, stack)

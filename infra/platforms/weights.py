@@ -1,0 +1,52 @@
+"""Which folder of the model store a source of the local platform means, and how a folder gets into the store."""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from infra.places import store_root
+from infra.settings import Settings, SettingsError, Source
+from serving import store
+
+
+def stage(settings: Settings, report: Callable[[str], None]) -> None:
+    """Takes the folders that a stack file names (`file:///folder`) into the store. Raises SettingsError."""
+    problems = []
+    for name, source in _sources(settings):
+        if source.scheme == "file":
+            try:
+                store.stage(Path(source.name), store_root(), name=_name(source), report=report)
+            except (store.StoreError, OSError) as error:
+                problems.append(settings.problem(("models", name, "source"), str(error)))
+    if problems:
+        raise SettingsError(problems)
+
+
+def find(settings: Settings) -> dict[str, Path]:
+    """Folder of each model's weights in the store. Raises SettingsError with every source that is not there."""
+    folders, problems = {}, []
+    for name, source in _sources(settings):
+        try:
+            folders[name] = store.resolve(store_root(), _reference(source)).path
+        except store.StoreError as error:
+            problems.append(settings.problem(("models", name, "source"), str(error)))
+    if problems:
+        raise SettingsError(problems)
+    return folders
+
+
+def _sources(settings: Settings) -> Iterable[tuple[str, Source]]:
+    return ((name, model.source) for name, model in settings.models.items())
+
+
+def _reference(source: Source) -> str:
+    if source.scheme == "file":
+        return _name(source)
+    return f"{source.name}@{source.revision}" if source.revision else source.name
+
+
+def _name(source: Source) -> str:
+    """A name in the store for a folder; two folders never share one."""
+    slug = re.sub(r"[^a-z0-9]+", "-", Path(source.name).name.lower()).strip("-") or "folder"
+    return f"{slug}-{hashlib.sha256(source.name.encode()).hexdigest()[:8]}"

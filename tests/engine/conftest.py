@@ -1,0 +1,38 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from infra.tasks.prepare import prepare
+from tests.support.project import Project
+
+CHAT = {"engine": "local", "source": "store://tiny-gpt2", "context": 512, "max_output_tokens": 256, "replicas": 2}
+MODELS = {
+    "chat": CHAT,
+    "repair": {"engine": "local", "source": "store://tiny-t5", "context": 128, "max_output_tokens": 64, "replicas": 1},
+    "embed": {"engine": "local", "source": "store://minilm", "replicas": 1},
+    "ngram": {"engine": "local", "source": "store://ngram", "context": 512, "max_output_tokens": 256, "replicas": 1},
+}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _parts() -> None:
+    prepare()
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """All four kinds of model, up."""
+    project = Project.make(tmp_path_factory.mktemp("stack"), (22000, 22099))
+    project.write(MODELS)
+    project.up()
+    yield project
+    project.down()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
+    """A project with nothing up yet."""
+    project = Project.make(tmp_path, (22100, 22199))
+    yield project
+    project.down()
