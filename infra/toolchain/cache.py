@@ -1,6 +1,7 @@
 """The folder that keeps what was fetched or built, shared by all checkouts of a user.
 
 parts/<part>/<version>-<recipe>/   installed files and a receipt; made whole by one rename, never changed after
+engines/<key>/                     a source-built engine with the Python host of one checkout beside it
 staging/                           what is being put together right now
 downloads/<part>/                  downloads that may go on
 work/<part>/                       what compilers keep between builds
@@ -106,6 +107,10 @@ class Cache:
     def install(self, staged: Path, home: Path, receipt: Receipt) -> None:
         """Makes a staged folder the part, by one rename. A damaged earlier copy goes first."""
         (staged / RECEIPT).write_text(json.dumps(asdict(receipt), indent=1))
+        self.place(staged, home)
+
+    def place(self, staged: Path, home: Path) -> None:
+        """The rename. What is there already goes first. Only for the holder of a lock."""
         staged.chmod(0o755)
         home.parent.mkdir(parents=True, exist_ok=True)
         if home.exists():
