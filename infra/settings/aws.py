@@ -21,11 +21,11 @@ class Aws(Section):
         str, text(r"[a-z]{2}(-[a-z]+)+-[0-9]", "is not a region; write one such as us-east-1, without a zone's letter")
     ] = Field(examples=["us-east-1"])
     """Region of everything the stack makes, such as us-east-1."""
-    gpus: tuple[Gpu, ...] = Field((), examples=["[l4, a10g]"])
+    gpus: tuple[Gpu, ...] = Field(default=(), examples=["[l4, a10g]"])
     """GPU types the plan may choose among where a model says auto. Default: all."""
-    quotas: Annotated[dict[Gpu, Count], AfterValidator(FrozenDict)] = Field(FrozenDict(), examples=["{l4: 8}"])
+    quotas: Annotated[dict[Gpu, Count], AfterValidator(FrozenDict)] = Field(default=FrozenDict(), examples=["{l4: 8}"])
     """Most GPUs of a type that the account may run. Default: no limit known."""
     reserved: Annotated[dict[InstanceType, Count], AfterValidator(FrozenDict)] = Field(
-        FrozenDict(), examples=["{g6.12xlarge: 1}"]
+        default=FrozenDict(), examples=["{g6.12xlarge: 1}"]
     )
     """Instances paid for already, by type; the plan fills them first. Default: none."""

@@ -4,7 +4,7 @@ from typing import Any
 
 from infra.settings.document import CONFIG
 from infra.settings.messages import Path, Problem, closest, did_you_mean
-from infra.settings.origins import Origin, Tree
+from infra.settings.origins import Tree
 from infra.settings.secret import SecretRef
 from infra.settings.settings import KEYS
 
@@ -13,11 +13,12 @@ PULUMI_KEYS = ("config", "encryptionsalt", "secretsprovider", "encryptedkey", "e
 PROVIDERS = ("aws", "kubernetes", "pulumi")
 """Namespaces of the config keys that the kit leaves to Pulumi and its providers."""
 
-_MOVED = {
+MOVED = {
     "kubernetes:context": "berth:kubernetes: {context: …}",
     "kubernetes:kubeconfig": "berth:kubernetes: {context: …}, and KUBECONFIG in the environment",
     "kubernetes:namespace": "berth:kubernetes: {namespace: …}",
 }
+"""Keys of providers that the kit would ignore, and what to write instead."""
 
 
 def sections(file: Tree, name: str, problems: list[Problem]) -> tuple[Tree, Tree]:
@@ -54,8 +55,8 @@ def sections(file: Tree, name: str, problems: list[Problem]) -> tuple[Tree, Tree
         for key, value in config.items():
             if key in KEYS:
                 _move(file, key, KEYS[key], value, ours)
-            elif key in _MOVED:
-                problem((CONFIG, key), f"is not read, the kit makes its own provider; write {_MOVED[key]}")
+            elif key in MOVED:
+                problem((CONFIG, key), f"is not read, the kit makes its own provider; write {MOVED[key]}")
             elif key.partition(":")[0] in PROVIDERS and ":" in key:
                 _move(file, key, key, value, theirs)
             else:

@@ -20,12 +20,15 @@ CONFIG = "config"
 """The key of a stack file under which the settings stand."""
 
 _DEEPEST = 24
+_TOO_DEEP = "nested too deep"
+_ALIAS = "alias"
 _PLAIN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "map", "seq")}
-# YAML 1.2's core schema, which the engine's reader and editors follow. PyYAML's own is 1.1: `no` false, `1:30` 90.
+# YAML 1.2's core schema, which the engine's reader and editors follow (PyYAML's own is 1.1: `no` false, `1:30` 90), but
+# for what readers disagree on: `010`, `0x10`, `1_000` and `1e3` stay text, and the errors say how to write them.
 _NULLS = {"", "~", "null", "Null", "NULL"}
 _BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,18})")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)")
 
 
 def parse(text: str, file: str) -> tuple[Tree, list[Problem]]:
@@ -36,7 +39,7 @@ def parse(text: str, file: str) -> tuple[Tree, list[Problem]]:
     """
     reading = _Reading(file)
     try:
-        loader = _Loader(text, reading)
+        loader = _Loader(text)
         node = loader.get_single_node()
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
@@ -55,25 +58,22 @@ def parse(text: str, file: str) -> tuple[Tree, list[Problem]]:
 class _Loader(Reader, Scanner, Parser, Composer, BaseResolver):
     """YAML's text to nodes: no constructors, so nothing in a file can make an object."""
 
-    def __init__(self, text: str, reading: "_Reading") -> None:
+    def __init__(self, text: str) -> None:
         Reader.__init__(self, text)
         Scanner.__init__(self)
         Parser.__init__(self)
         Composer.__init__(self)
         BaseResolver.__init__(self)
-        self._reading = reading
         self._depth = 0
 
     def compose_node(self, parent: Node | None, index: Any) -> Node | None:
-        """A node; an alias is a problem instead, since Pulumi writes the file anew and the copies would drift apart."""
-        event = self.peek_event()
-        line = event.start_mark.line + 1
+        """A node; for an alias one that says so, and never the node it stands for, which may hold it."""
+        event = self.peek_event()  # type: ignore[no-untyped-call]
         if self.check_event(AliasEvent):
-            self.get_event()
-            self._reading.problem(line, (), f"'*{event.anchor}' copies another value; write the value itself")
-            return ScalarNode("tag:yaml.org,2002:str", f"*{event.anchor}", event.start_mark, event.end_mark, style='"')
+            self.get_event()  # type: ignore[no-untyped-call]
+            return ScalarNode(_ALIAS, event.anchor, event.start_mark, event.end_mark)
         if self._depth > _DEEPEST:
-            raise MarkedYAMLError(problem="nested too deep", problem_mark=event.start_mark)
+            raise MarkedYAMLError(problem=_TOO_DEEP, problem_mark=event.start_mark)
         self._depth += 1
         try:
             return super().compose_node(parent, index)
@@ -93,7 +93,11 @@ class _Reading:
         self.problems.append(Problem(self._file, line, settings_path(path), text))
 
     def plain(self, node: Node, path: Path) -> Any:
-        if node.tag not in _PLAIN_TAGS:
+        if node.tag == _ALIAS:
+            self.problem(
+                node.start_mark.line + 1, path, f"'*{node.value}' copies another value; write the value itself"
+            )
+        elif node.tag not in _PLAIN_TAGS:
             self.problem(
                 node.start_mark.line + 1, path, f"the tag '{node.tag}' is not read; write the value without it"
             )
@@ -153,7 +157,7 @@ def settings_path(path: Path) -> Path:
 
 def _scalar(node: Node) -> str | int | float | bool | None:
     text: str = node.value
-    if node.style is not None:
+    if not isinstance(node, ScalarNode) or node.style is not None:
         return text
     if text in _NULLS:
         return None

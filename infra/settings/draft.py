@@ -97,7 +97,7 @@ def _prune(data: dict[str, Any], details: list[ErrorDetails]) -> None:
     """Takes out what was refused; what lacks a required value is taken out whole, unless something can stand in."""
     for detail in details:
         at = [str(part) for part in detail["loc"] if part != "[key]"]
-        stand_in = _STAND_INS.get(tuple(at[:1] + ["*"] + at[2:] if len(at) > 1 else at))
+        stand_in = _STAND_INS.get((*at[:1], "*", *at[2:]) if len(at) > 1 else tuple(at))
         if detail["type"] == "missing" and stand_in is None:
             at.pop()
         holder: Any = data

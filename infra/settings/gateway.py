@@ -102,14 +102,16 @@ class Gateway(Section):
     """Worker threads of each copy. Default: 2."""
     routing: RoutingField = Routing()
     """Routing policy of all models that name none. Default: estimated_ttft."""
-    tenants: ByName[Tenant] = Field(FrozenDict(), examples=["{acme: {requests_per_minute: 600}}"])
+    tenants: ByName[Tenant] = Field(default=FrozenDict(), examples=["{acme: {requests_per_minute: 600}}"])
     """Who may call, by name. Without tenants no key is accepted; on local the kit makes one key itself."""
     fallback: Annotated[dict[Name, Chain], AfterValidator(FrozenDict)] = Field(
-        FrozenDict(), examples=["{chat: [small]}"]
+        default=FrozenDict(), examples=["{chat: [small]}"]
     )
     """For each model, the models that answer in its place when it cannot, in order; the last may be a provider.
     Default: none."""
-    providers: ByName[Provider] = Field(FrozenDict(), examples=["{other: {url: https://api.example.com/v1, model: m}}"])
+    providers: ByName[Provider] = Field(
+        default=FrozenDict(), examples=["{other: {url: https://api.example.com/v1, model: m}}"]
+    )
     """Remote services with the OpenAI API, by name, for the end of fallback chains. Default: none."""
     timeouts: Timeouts = Timeouts()
     """How long the gateway waits."""

@@ -14,6 +14,5 @@ GPU_TYPES = (
     "b300",
     "inf2",
     "trn1",
-    "trn2",
 )
 """By memory and price upwards, AWS's own chips last. `a100-40` and `a100-80` are the two sizes of A100."""

@@ -13,8 +13,11 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from infra.settings import units
 from infra.settings.messages import one_of, shown
 
-# What people add to a bare number: thousands separators, a percent sign, a rate, the unit that the key already names.
-_DECORATED = re.compile(r"(?P<number>[0-9][0-9_,]*(?:\.[0-9]+)?)\s*(%|/.*|tokens?|rps|per .*)?", re.IGNORECASE)
+# What people add to a bare number: separators of thousands, an exponent, and the unit that the key names already.
+_DECORATED = re.compile(
+    r"(?P<number>[0-9][0-9_,]*(\.[0-9]+)?(e[0-9]{1,2})?)\s*(?P<unit>%|/min|/s|tokens?)?", re.IGNORECASE
+)
+_UNITS_OF_KEYS = {int: ("", "%", "/min", "token", "tokens"), float: ("", "%", "/s")}
 _LABEL = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
 _FLAGS = {"yes": True, "on": True, "y": True, "true": True, "no": False, "off": False, "n": False, "false": False}
 
@@ -148,7 +151,7 @@ def _flag(value: Any) -> bool:
     fail(f"{shown(value)} is not true or false; write {'true or false' if meant is None else str(meant).lower()}")
 
 
-def write_flag(value: bool) -> str:  # noqa: FBT001
+def write_flag(value: bool) -> str:
     """A boolean as YAML spells it."""
     return "true" if value else "false"
 
@@ -175,15 +178,15 @@ Host = Annotated[
 """A full DNS name."""
 
 
-def _number_in(value: Any, of: Callable[[str], float]) -> str | None:
+def _number_in(value: Any, of: type[int] | type[float]) -> str | None:
+    """The number that a text was meant to be, as it should be written, or None."""
     found = _DECORATED.fullmatch(value.strip()) if isinstance(value, str) else None
-    if not found:
+    if not found or (found["unit"] or "").lower() not in _UNITS_OF_KEYS[of]:
         return None
-    digits = found["number"].replace(",", "").replace("_", "")
-    try:
-        return f"{of(digits):g}" if of is float else str(of(digits))
-    except ValueError:
-        return None
+    number = float(found["number"].replace(",", "").replace("_", ""))
+    if of is int:
+        return str(int(number)) if number.is_integer() else None
+    return f"{number:g}"
 
 
 def _within(value: float, minimum: float, maximum: float) -> None:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from infra.settings.frozen import FrozenDict
 from infra.settings.gpus import GPU_TYPES
 from infra.settings.kinds import Name, choice, real, text, whole
 from infra.settings.secret import Secret
@@ -29,10 +30,10 @@ class Kubernetes(Section):
     context: Annotated[str, text(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,252}", "is not a context of a kubeconfig")] | None = (
         None
     )
-    """Context of the kubeconfig; required on kubernetes. The current context is never used: it could be another cluster."""
+    """Context of the kubeconfig, required on kubernetes: the current context could be another cluster."""
     namespace: Name = "berth"
     """Namespace of everything the stack makes. Default: berth."""
-    nodes: ByName[NodePool] = Field({}, examples=["{small: {gpu: l4, nodes: 2}}"])
+    nodes: ByName[NodePool] = Field(default=FrozenDict(), examples=["{small: {gpu: l4, nodes: 2}}"])
     """GPU nodes of the cluster, by pool; on kubernetes only. Default: read from the nodes' labels."""
     storage_class: (
         Annotated[str, text(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", "is not a storage class's name")] | None

@@ -39,7 +39,7 @@ def load(stack: str, root: File) -> Settings:
     tree = merge(lower, upper)
     tree.origins.setdefault((), Origin(name, 1))
     problems += _secrets_in_defaults(lower)
-    checked, found = draft(tree, stack, others, _broken(problems))
+    checked, found = draft(tree, stack, others, _broken(problems, tree))
     found += [
         (path, text) for rule in RULES for path, text in rule(checked) if path == ("models",) or checked.sound(*path)
     ]
@@ -88,11 +88,11 @@ def _secrets_in_defaults(lower: Tree) -> list[Problem]:
     return [_placed(lower, path, text) for path in encrypted(lower)]
 
 
-def _broken(problems: list[Problem]) -> frozenset[Path]:
+def _broken(problems: list[Problem], tree: Tree) -> frozenset[Path]:
     """Where nothing more need be said: each problem's place, and the section that a misspelled key was meant to be."""
     places = {problem.path for problem in problems if problem.path}
     meant = {(KEYS[key],) for place in places if len(place) == 1 and (key := meant_section(str(place[0])))}
-    return frozenset(places | meant)
+    return frozenset(places | {path for path in meant if path not in tree.origins})
 
 
 def _placed(tree: Tree, path: Path, text: str) -> Problem:

@@ -54,7 +54,7 @@ def dotted(path: Path) -> str:
     for part in path:
         if isinstance(part, int):
             text += f"[{part}]"
-        elif not part or re.search(r'[.\[\]"\s]', part):
+        elif text and (not part or re.search(r'[.\[\]"\s]', part)):
             text += '["' + part.replace('"', '\\"') + '"]'
         else:
             text += f".{part}" if text else part

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field
 
 from infra.settings.frozen import FrozenDict
 from infra.settings.gpus import GPU_TYPES
-from infra.settings.kinds import Bytes, Flag, Kind, Seconds, Tokens, choice, fail, real, whole
+from infra.settings.kinds import Bytes, Flag, Kind, Seconds, Tokens, choice, fail, real, whole, write_flag
 from infra.settings.messages import shown
 from infra.settings.replicas import Replicas, ReplicasField
 from infra.settings.routing import RoutingField
@@ -50,7 +50,7 @@ class Traffic(Section):
     """Requests a second, of all clients together."""
     prompt_tokens: Tokens = Field(examples=[1200])
     """Mean tokens of a prompt."""
-    output_tokens: Tokens | None = Field(None, examples=[250])
+    output_tokens: Tokens | None = Field(default=None, examples=[250])
     """Mean tokens of an answer. Required, except for embeddings, which have none."""
     prefix_hit_share: Annotated[float, real(0, 0.99, 0.3)] = 0.0
     """Share of prompt tokens that a replica has cached from earlier prompts, 0 to 0.99. Default: 0."""
@@ -79,11 +79,9 @@ class Shadow(Section):
 
 
 def _option(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str | int | float):
-        return str(value)
-    fail(f"{shown(value)} is not text or a number")
+    if not isinstance(value, str | int | float):
+        fail(f"{shown(value)} is not text or a number")
+    return write_flag(value) if isinstance(value, bool) else str(value)
 
 
 # What the kit sets itself, from the settings named here: two sources for one flag would end in a surprise.
@@ -193,7 +191,7 @@ class Model(Section):
     objectives: Objectives = Objectives()
     """What clients are promised, such as {ttft_p95: 1s, itl_p95: 80ms, availability: 99.5}. Default: nothing."""
     traffic: Traffic | None = Field(
-        None, examples=["{requests_per_second: 4, prompt_tokens: 1200, output_tokens: 250}"]
+        default=None, examples=["{requests_per_second: 4, prompt_tokens: 1200, output_tokens: 250}"]
     )
     """The load to plan for. Default: unknown; the plan then sizes for one full replica."""
     routing: RoutingField | None = None

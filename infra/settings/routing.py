@@ -52,7 +52,7 @@ class Routing(Section):
     bounded_load: Annotated[float, real(1, 10, 1.25, above=True)] | None = None
     """consistent_hash leaves a replica that has more than this many times the mean load. Default: no bound."""
     weights: tuple[Annotated[int, whole(1, 1000, 3)], ...] | None = None
-    """One weight for each replica of a fixed number, in order. Only with weighted. Default: each replica's own speed."""
+    """One weight for each replica of a fixed number, in order; only with weighted. Default: each replica's speed."""
 
 
 def _expand(value: Any) -> Any:

@@ -77,3 +77,24 @@ def stack_file(stack: str) -> str:
 
 KEYS = {f"berth:{name}": name for name in Settings.model_fields}
 """The config keys that hold the sections, and the sections' names."""
+
+_ONLY_ON: dict[Path, tuple[Platform, ...]] = {
+    ("local",): (Platform.LOCAL,),
+    ("kubernetes",): (Platform.KUBERNETES, Platform.AWS),
+    ("aws",): (Platform.AWS,),
+    ("gateway", "port"): (Platform.LOCAL,),
+    ("gateway", "host"): (Platform.KUBERNETES, Platform.AWS),
+    ("gateway", "replicas"): (Platform.KUBERNETES, Platform.AWS),
+    ("monitoring", "prometheus_port"): (Platform.LOCAL,),
+    ("kubernetes", "context"): (Platform.KUBERNETES,),
+    ("kubernetes", "nodes"): (Platform.KUBERNETES,),
+    ("models", "*", "memory"): (Platform.LOCAL,),
+    ("models", "*", "rollout"): (Platform.KUBERNETES, Platform.AWS),
+    ("models", "*", "spot"): (Platform.AWS,),
+}
+
+
+def platforms_for(path: Path) -> tuple[Platform, ...]:
+    """The platforms that act on the value at a path; the others would ignore it."""
+    general = ("models", "*", *path[2:]) if len(path) > 2 and path[0] == "models" else path
+    return _ONLY_ON.get(general, tuple(Platform))

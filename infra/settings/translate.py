@@ -30,6 +30,8 @@ def findings(errors: Iterable[ErrorDetails], tree: Tree, stack: str) -> list[Fin
         if error["type"] == "default_factory_not_called":
             continue  # follows from another error of the same section
         path = _path(error, tree)
+        if any(path == known for known, _ in found):
+            continue  # one value, read as two: `replicas: x` is {min: x, max: x}
         found.append((path, _text(error, path, stack)))
         if error["type"] == "extra_forbidden":
             meant.add((*path[:-1], _meant(path) or ""))

@@ -25,7 +25,7 @@ DURATION_PATTERN = r"^(0|[1-9][0-9]*)(\.[0-9]+)?(ms|s|m|h|d)$"
 SIZE_PATTERN = r"^(0|[1-9][0-9]*)(\.[0-9]+)?(B|kB|MB|GB|TB|KiB|MiB|GiB|TiB)$"
 """A size as the JSON Schema sees it."""
 
-_NUMBER = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>[A-Za-zµ]*)")
+_NUMBER = re.compile(r"(?P<number>(?:0|[1-9][0-9]*)(?:\.[0-9]+)?)\s*(?P<unit>[A-Za-zµ]*)")
 _LONGEST_SECONDS = 10 * 365 * SECONDS["d"]
 _LARGEST_BYTES = 2**60
 

@@ -76,7 +76,7 @@ def _circles(chains: dict[str, tuple[str, ...]]) -> Iterator[Finding]:
 
 def _circle_from(start: str, chains: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
     """The shortest way from a model back to itself over two or more models, or nothing."""
-    ways = [(start,)]
+    ways: list[tuple[str, ...]] = [(start,)]
     seen = {start}
     while ways:
         way = ways.pop(0)

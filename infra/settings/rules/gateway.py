@@ -1,4 +1,4 @@
-"""Timeouts in their order, and holds that can end."""
+"""Replicas of the gateway, timeouts in their order, and holds that can end."""
 
 from collections.abc import Iterator
 
@@ -11,6 +11,14 @@ _ORDER = (("connect", "first_token"), ("first_token", "stream"), ("idle", "strea
 
 def gateway(draft: Draft) -> Iterator[Finding]:
     """Limits of a stage must not be longer than those of what holds it; a model at zero needs requests that wait."""
+    replicas = draft.settings.gateway.replicas
+    if replicas.min == 0:
+        yield (
+            ("gateway", "replicas"),
+            "starts from 0, but only a running gateway can wake anything; write min: 1 or more",
+        )
+    elif replicas.min > replicas.max:
+        yield ("gateway", "replicas"), f"has min {replicas.min} above max {replicas.max}; write min ≤ max"
     timeouts = draft.settings.gateway.timeouts
     at = ("gateway", "timeouts")
     for inner, outer in _ORDER:
@@ -23,5 +31,5 @@ def gateway(draft: Draft) -> Iterator[Finding]:
     if draft.settings.gateway.hold.requests == 0:
         for name, model in draft.settings.models.items():
             if model.replicas.min == 0 and draft.sound("models", name, "replicas"):
-                text = "is 0 at least, but gateway.hold.requests is 0: nothing would ever start it; write min: 1 or hold requests"
-                yield ("models", name, "replicas"), text
+                why = "starts from 0, but gateway.hold.requests is 0, so nothing would ever start it"
+                yield ("models", name, "replicas"), f"{why}; write min: 1, or hold requests"

@@ -33,8 +33,8 @@ def _model(draft: Draft, name: str, model: Model) -> Iterator[Finding]:
         yield (), f"'{name}' is the name of a part of the kit; use another, such as '{name}-model'"
     if draft.sound("models", name, "engine"):
         yield from _engine(draft, name, model)
-    if draft.platform is not None:
-        yield from _place(draft, name, model)
+    if draft.platform is Platform.LOCAL:
+        yield from _fixed(model)
     if model.replicas.min > model.replicas.max:
         yield ("replicas",), f"has min {model.replicas.min} above max {model.replicas.max}; write min ≤ max"
     yield from _tokens(model)
@@ -77,19 +77,12 @@ def _embedding(draft: Draft, name: str, model: Model) -> Iterator[Finding]:
             yield path, "is for text generation, but engine tei serves embeddings; remove it"
 
 
-def _place(draft: Draft, name: str, model: Model) -> Iterator[Finding]:
-    if draft.platform is Platform.LOCAL:
-        if model.replicas.min < model.replicas.max:
-            way_out = f"write a fixed number, such as replicas: {max(1, model.replicas.min)}"
-            yield ("replicas",), f"asks for scaling, which local has not; {way_out}"
-        elif model.replicas.min == 0:
-            yield ("replicas",), "keeps no server running; write 1 or more, or remove the model"
-        if draft.written("models", name, "rollout"):
-            yield ("rollout",), "cannot be chosen on local, where replicas are replaced one at a time; remove the line"
-    elif draft.written("models", name, "memory"):
-        yield ("memory",), f"is for platform local, but this stack's is {draft.platform}; remove the line"
-    if model.spot and draft.platform is not Platform.AWS:
-        yield ("spot",), f"is for platform aws, but this stack's is {draft.platform}; remove the line"
+def _fixed(model: Model) -> Iterator[Finding]:
+    if model.replicas.min < model.replicas.max:
+        way_out = f"write a fixed number, such as replicas: {max(1, model.replicas.min)}"
+        yield ("replicas",), f"asks for scaling, which local has not; {way_out}"
+    elif model.replicas.min == 0:
+        yield ("replicas",), "keeps no server running; write 1 or more, or remove the model"
 
 
 def _tokens(model: Model) -> Iterator[Finding]:
@@ -101,5 +94,5 @@ def _tokens(model: Model) -> Iterator[Finding]:
     if model.traffic:
         asked = model.traffic.prompt_tokens + (model.traffic.output_tokens or 0)
         if asked > model.context:
-            text = f"asks for {asked} tokens a request, more than the context of {model.context}; raise context or ask for less"
-            yield ("traffic",), text
+            text = f"has {asked} tokens a request, more than the context of {model.context}"
+            yield ("traffic",), f"{text}; raise context, or write less"

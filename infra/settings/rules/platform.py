@@ -3,27 +3,16 @@
 from collections.abc import Iterator
 
 from infra.settings.draft import Draft
-from infra.settings.settings import Platform
+from infra.settings.settings import Platform, platforms_for
 from infra.settings.translate import Finding
-
-_ONLY_ON = {
-    ("local",): (Platform.LOCAL,),
-    ("kubernetes",): (Platform.KUBERNETES, Platform.AWS),
-    ("aws",): (Platform.AWS,),
-    ("gateway", "port"): (Platform.LOCAL,),
-    ("gateway", "host"): (Platform.KUBERNETES, Platform.AWS),
-    ("gateway", "replicas"): (Platform.KUBERNETES, Platform.AWS),
-    ("monitoring", "prometheus_port"): (Platform.LOCAL,),
-    ("kubernetes", "context"): (Platform.KUBERNETES,),
-    ("kubernetes", "nodes"): (Platform.KUBERNETES,),
-}
 
 
 def platform(draft: Draft) -> Iterator[Finding]:
     """Values that the stack's platform would ignore, and values that it lacks."""
     if draft.platform is None:
         return
-    for path, platforms in _ONLY_ON.items():
+    for path in draft.tree.origins:
+        platforms = platforms_for(path)
         # Defaults lie under the stacks of all platforms; only what the stack itself says must fit.
         if draft.platform not in platforms and draft.written(*path):
             yield path, f"is for platform {' and '.join(platforms)}, but this stack's is {draft.platform}; remove it"

@@ -47,8 +47,8 @@ def _enough_ports(draft: Draft) -> Iterator[Finding]:
     needed = sum(_servers(draft).values()) + len(draft.names) + KIT_PORTS
     ports = draft.settings.local.ports
     if needed > len(ports):
-        text = f"{ports} has {len(ports)} ports, but the models need {needed}; write {ports.first}-{ports.first + needed - 1}"
-        yield ("local", "ports"), text
+        way_out = f"write {ports.first}-{ports.first + needed - 1}"
+        yield ("local", "ports"), f"{ports} has {len(ports)} ports, but the models need {needed}; {way_out}"
 
 
 def _enough_memory(draft: Draft) -> Iterator[Finding]:
@@ -59,5 +59,5 @@ def _enough_memory(draft: Draft) -> Iterator[Finding]:
         if (memory := draft.settings.models[name].memory) is not None
     )
     if most is not None and asked > most:
-        text = f"{format_size(most)} is less than the {format_size(asked)} that the models ask for; raise it, or lower their memory or replicas"
-        yield ("local", "memory"), text
+        text = f"'{format_size(most)}' is less than the {format_size(asked)} that the models ask for"
+        yield ("local", "memory"), f"{text}; raise it, or lower their memory or replicas"

@@ -16,11 +16,11 @@ def routing(draft: Draft) -> Iterator[Finding]:
     for name, model in draft.settings.models.items():
         if model.routing:
             given.append((("models", name, "routing"), model.routing, model))
-    for at, policy, model in given:
+    for at, policy, owner in given:
         for path, text in _parameters(draft, at, policy):
             yield (*at, *path), text
         if policy.policy is Policy.WEIGHTED and policy.weights is not None:
-            yield from _weights(draft, at, policy.weights, model)
+            yield from _weights(draft, at, policy.weights, owner)
 
 
 def _parameters(draft: Draft, at: Path, policy: Routing) -> Iterator[Finding]:
