@@ -131,7 +131,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--region", required=True)
     options = parser.parse_args(arguments)
     # Imported here: planning must not need boto3 unless prices are fetched.
-    import boto3  # noqa: PLC0415
+    import boto3  # type: ignore[import-untyped]  # noqa: PLC0415
 
     region = options.region
     today = datetime.datetime.now(datetime.UTC).date().isoformat()

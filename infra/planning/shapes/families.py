@@ -99,6 +99,7 @@ def _decoder(
         heads=block.heads,
         kv_heads=block.kv_heads,
         head_dim=block.head_dim,
+        ffn=mixture.active * mixture.ffn + mixture.shared_ffn if mixture else block.ffn,
         vocabulary=vocabulary,
         context=config.context(),
         dtype=config.dtype,
@@ -108,6 +109,7 @@ def _decoder(
         quantisation=config.quantisation,
         experts=mixture.experts if mixture else 0,
         active_experts=mixture.active if mixture else 0,
+        expert_parameters=3 * block.hidden * mixture.ffn * mixture.experts * (layers - dense_layers) if mixture else 0,
         resizable_dtype=config.quantisation is None,
     )
 
@@ -252,6 +254,7 @@ def _t5(config: Config, family: str) -> Shape:
         heads=heads,
         kv_heads=heads,
         head_dim=head_dim,
+        ffn=ffn,
         vocabulary=vocabulary,
         context=config.count("n_positions", 512),
         dtype=config.dtype,
@@ -287,6 +290,7 @@ def _bert(config: Config, family: str) -> Shape:
         heads=heads,
         kv_heads=heads,
         head_dim=block.head_dim,
+        ffn=block.ffn,
         vocabulary=vocabulary,
         # RoBERTa kinds start their positions after the padding index.
         context=positions - (2 if family in {"roberta", "xlm-roberta"} else 0),
@@ -294,6 +298,27 @@ def _bert(config: Config, family: str) -> Shape:
         weights_bytes=tally.parameters * BYTES[config.dtype],
         quantisation=config.quantisation,
         resizable_dtype=config.quantisation is None,
+    )
+
+
+def _ngram(config: Config, family: str) -> Shape:
+    """The kit's own n-gram model: tables, no layers, and no positions that would end a context."""
+    return Shape(
+        family=family,
+        task=Task.GENERATE,
+        parameters=1,
+        active_parameters=1,
+        layers=0,
+        hidden=1,
+        heads=1,
+        kv_heads=1,
+        head_dim=1,
+        ffn=1,
+        vocabulary=config.count("vocab_size"),
+        context=config.count("context_tokens", 512),
+        dtype="float16",
+        weights_bytes=0,
+        resizable_dtype=False,
     )
 
 
@@ -307,6 +332,7 @@ FAMILIES: dict[str, Callable[[Config, str], Shape]] = {
     "llama": _llama,
     "mistral": _llama,
     "mixtral": _mixtral,
+    "ngram": _ngram,
     "phi": _phi,
     "phi3": _phi3,
     "phimoe": _phimoe,

@@ -29,6 +29,8 @@ class Shape:
     heads: int
     kv_heads: int
     head_dim: int
+    ffn: int
+    """Feed-forward width that one token passes (active and shared experts together in mixture models)."""
     vocabulary: int
     context: int
     """Longest sequence the model was made for, tokens."""
@@ -45,6 +47,8 @@ class Shape:
     experts: int = 0
     """Experts a layer, 0 in dense models."""
     active_experts: int = 0
+    expert_parameters: int = 0
+    """Parameters of all experts together."""
     resizable_dtype: bool = True
     """False where the weights cannot be served in another float type (quantised ones)."""
 

@@ -1,0 +1,1 @@
+"""How fast a replica is: step times, queueing, percentiles."""
