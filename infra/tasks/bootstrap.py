@@ -50,7 +50,8 @@ def install() -> None:
     """The steps, each with what it does and how long it took."""
     python = str(VENV / "bin/python")
     installer = VENV / "installer.txt"
-    step("virtual environment .venv", lambda: venv.create(VENV, with_pip=True))
+    if not usable(python):
+        step("virtual environment .venv", lambda: venv.create(VENV, with_pip=True, symlinks=True))
     installer.write_text(pinned("uv"))
     pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     step("the installer (uv)", lambda: run([*pip, "--require-hashes", "-r", str(installer)]))
@@ -59,6 +60,16 @@ def install() -> None:
     step("the packages in requirements.lock (about 600 MB on disk, a minute or less)", lambda: run(sync))
     editable = [*uv, "install", "--quiet", "--python", python, "--no-deps", "--no-build-isolation", "-e", str(ROOT)]
     step("berth itself, as it lies here", lambda: run(editable))
+
+
+def usable(python: str) -> bool:
+    """Whether `.venv` is a whole environment of this very Python, so that it need not be made again."""
+    ask = "import pip, sys; print(sys.version)"
+    try:
+        done = subprocess.run([python, "-c", ask], capture_output=True, text=True, check=False)
+    except OSError:
+        return False
+    return done.returncode == 0 and done.stdout.strip() == sys.version.strip()
 
 
 def pinned(package: str) -> str:
