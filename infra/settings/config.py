@@ -3,10 +3,11 @@
 from typing import Any
 
 from infra.settings.document import CONFIG
+from infra.settings.fields import section_at
 from infra.settings.messages import Path, Problem, closest, did_you_mean
 from infra.settings.origins import Tree
 from infra.settings.secret import SecretRef
-from infra.settings.settings import KEYS
+from infra.settings.settings import KEYS, Settings
 
 PULUMI_KEYS = ("config", "encryptionsalt", "secretsprovider", "encryptedkey", "environment")
 """What stands at the top of a stack file; Pulumi writes all but `config` itself."""
@@ -60,12 +61,12 @@ def sections(file: Tree, name: str, problems: list[Problem]) -> tuple[Tree, Tree
             elif key.partition(":")[0] in PROVIDERS and ":" in key:
                 _move(file, key, key, value, theirs)
             else:
-                problem((CONFIG, key), _unknown(key))
+                problem((CONFIG, key), _unknown(key, value))
     return ours, theirs
 
 
 def meant_section(key: str) -> str | None:
-    """The config key that a misspelled one is most like."""
+    """The config key that a misspelled or misplaced one is most like."""
     return closest(key, KEYS) or closest(f"berth:{key}", KEYS)
 
 
@@ -94,10 +95,16 @@ def _stray(key: str) -> str:
     return f"is not a key of a stack file; use one of {', '.join(PULUMI_KEYS)}{did_you_mean(key, PULUMI_KEYS)}"
 
 
-def _unknown(key: str) -> str:
-    section, dot, rest = key.partition(".")
+def _unknown(key: str, value: Any) -> str:
+    section, dot, _ = key.partition(".")
     if dot and section in KEYS:
-        return f"was set without --path; remove the line and run: pulumi config set --path '{section}.{rest}'"
+        secret = "--secret " if isinstance(value, SecretRef) else ""
+        return f"was set without --path; remove the line and run: pulumi config set {secret}--path '{key}'"
+    name = key.removeprefix("berth:")
+    for home in Settings.model_fields:
+        below = section_at(Settings, (home,))
+        if below is not None and name in below.model_fields:
+            return f"is not a known key; write {name} under 'berth:{home}'"
     meant = meant_section(key)
     if meant:
         return f"is not a known key; did you mean '{meant}'?"

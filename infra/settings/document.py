@@ -98,9 +98,8 @@ class _Reading:
                 node.start_mark.line + 1, path, f"'*{node.value}' copies another value; write the value itself"
             )
         elif node.tag not in _PLAIN_TAGS:
-            self.problem(
-                node.start_mark.line + 1, path, f"the tag '{node.tag}' is not read; write the value without it"
-            )
+            tag = node.tag.replace("tag:yaml.org,2002:", "!!")
+            self.problem(node.start_mark.line + 1, path, f"the tag '{tag}' is not read; write the value without it")
         match node:
             case MappingNode():
                 return self._mapping(node, path)
@@ -173,6 +172,8 @@ def _scalar(node: Node) -> str | int | float | bool | None:
 def _syntax(error: MarkedYAMLError) -> str:
     # The message never quotes the file: the line may hold a key.
     problem = error.problem or "the text ends too early"
+    if problem == _TOO_DEEP:
+        return f"is nested deeper than {_DEEPEST} levels, which no setting is; remove some brackets"
     if "'\\t'" in problem:
         return "a tab; YAML is indented with spaces only"
     if "mapping values are not allowed" in problem:

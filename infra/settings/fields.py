@@ -32,6 +32,13 @@ def kind_at(root: type[Section], path: Path) -> Kind | None:
     return next((kind for kind in field.metadata if isinstance(kind, Kind)), None) or _kind(field.annotation)
 
 
+def keys_at(root: type[Section], path: Path) -> Kind | None:
+    """The kind of key of the mapping that a path leads to, or None where it leads to something else."""
+    found = _follow(root, path)
+    bare = None if found is None else _bare(found)
+    return _kind(get_args(bare)[0]) if get_origin(bare) is dict else None
+
+
 def _follow(annotation: Any, path: Path) -> Any:
     for part in path:
         bare = _bare(annotation)

@@ -2,6 +2,7 @@
 
 import math
 import re
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -53,24 +54,27 @@ def whole(minimum: int, maximum: int, example: int) -> Kind:
         if type(value) is float and value.is_integer() and abs(value) < 1e15:
             fail(f"{shown(value)} is not written as a whole number; write {int(value)}")
         if type(value) is not int:
-            fail(f"{shown(value)} is not a whole number; write {_number_in(value, int) or f'one such as {example}'}")
+            fail(_not_a_number(value, "a whole number", _number_in(value, int), f"{example}"))
         _within(value, minimum, maximum)
         return value
 
     return Kind(check, {"type": "integer", "minimum": minimum, "maximum": maximum})
 
 
-def real(minimum: float, maximum: float, example: float, *, above: bool = False) -> Kind:
-    """A number from minimum (not itself if `above`) to maximum; an error shows the example as a right value."""
+def real(minimum: float, maximum: float, example: float, *, above: bool = False, note: str = "") -> Kind:
+    """A number from minimum (not itself if `above`) to maximum.
+
+    An error shows the example as a right value, and one about the bounds ends with the note.
+    """
 
     def check(value: Any) -> float:
         if type(value) is str and re.fullmatch(r"[0-9]+\.[0-9]+", value):
             value = float(value)  # as `pulumi config set --path` writes 99.5
         if type(value) not in (int, float) or not math.isfinite(value):
-            fail(f"{shown(value)} is not a number; write {_number_in(value, float) or f'one such as {example:g}'}")
+            fail(_not_a_number(value, "a number", _number_in(value, float), f"{example:g}"))
         if above and value == minimum:
-            fail(f"{shown(value)} is too small; must be more than {minimum:g}")
-        _within(value, minimum, maximum)
+            fail(f"{shown(value)} is too small; must be more than {minimum:g}{note}")
+        _within(value, minimum, maximum, note)
         return float(value)
 
     bound = "exclusiveMinimum" if above else "minimum"
@@ -139,7 +143,8 @@ def size(minimum: str = "1B") -> Kind:
 def _name(value: Any) -> str:
     if isinstance(value, str) and _LABEL.fullmatch(value):
         return value
-    slug = re.sub(r"[^a-z0-9]+", "-", str(value).lower()).strip("-")[:40].strip("-")
+    ascii_only = unicodedata.normalize("NFKD", str(value).casefold()).encode("ascii", "ignore").decode()
+    slug = re.sub(r"[^a-z0-9]+", "-", ascii_only).strip("-")[:40].strip("-")
     way_out = f"; use '{slug}'" if _LABEL.fullmatch(slug) else ""
     fail(f"{shown(value)} is not a name: 1 to 40 of a-z, 0-9 and '-', a letter first, no '-' last{way_out}")
 
@@ -189,8 +194,16 @@ def _number_in(value: Any, of: type[int] | type[float]) -> str | None:
     return f"{number:g}"
 
 
-def _within(value: float, minimum: float, maximum: float) -> None:
+def _not_a_number(value: Any, noun: str, meant: str | None, example: str) -> str:
+    if meant is None:
+        return f"{shown(value)} is not {noun}; write one such as {example}"
+    if meant == value:
+        return f"{shown(value)} is text, not {noun}; write {meant} without quotes"
+    return f"{shown(value)} is not {noun}; write {meant}"
+
+
+def _within(value: float, minimum: float, maximum: float, note: str = "") -> None:
     if value < minimum:
-        fail(f"{shown(value)} is too small; at least {minimum:g}")
+        fail(f"{shown(value)} is too small; at least {minimum:g}{note}")
     if value > maximum:
-        fail(f"{shown(value)} is too large; at most {maximum:g}")
+        fail(f"{shown(value)} is too large; at most {maximum:g}{note}")

@@ -7,7 +7,7 @@ from infra.settings.config import encrypted, meant_section, sections
 from infra.settings.document import parse
 from infra.settings.draft import draft
 from infra.settings.messages import Path, Problem, SettingsError, did_you_mean, shown
-from infra.settings.origins import Origin, Tree, merge, nearest
+from infra.settings.origins import Tree, merge, place
 from infra.settings.rules import RULES
 from infra.settings.settings import KEYS, Settings, stack_file
 
@@ -34,16 +34,18 @@ def load(stack: str, root: File) -> Settings:
     if not (root / name).is_file():
         raise SettingsError([Problem(name, 0, (), _no_such_file(stack, root))])
     problems: list[Problem] = []
-    lower, _ = sections(_read(root, DEFAULTS, problems), DEFAULTS, problems)
-    upper, others = sections(_read(root, name, problems), name, problems)
+    below, above = _read(root, DEFAULTS, problems), _read(root, name, problems)
+    misplaced: list[Problem] = []
+    lower, _ = sections(below, DEFAULTS, misplaced)
+    upper, others = sections(above, name, misplaced)
     tree = merge(lower, upper)
-    tree.origins.setdefault((), Origin(name, 1))
     problems += _secrets_in_defaults(lower)
-    checked, found = draft(tree, stack, others, _broken(problems, tree))
+    checked, found = draft(tree, stack, others, _broken(problems) | _meant(misplaced, tree))
     found += [
         (path, text) for rule in RULES for path, text in rule(checked) if path == ("models",) or checked.sound(*path)
     ]
-    problems += [_placed(tree, path, text) for path, text in found]
+    problems += misplaced
+    problems += [_placed(tree, name, path, text) for path, text in found]
     if problems:
         raise SettingsError(problems)
     return checked.finish()
@@ -85,17 +87,22 @@ def _no_such_file(stack: str, root: File) -> str:
 
 def _secrets_in_defaults(lower: Tree) -> list[Problem]:
     text = "is encrypted, but defaults are read by all stacks and each has its own key; move it to the stack files"
-    return [_placed(lower, path, text) for path in encrypted(lower)]
+    return [_placed(lower, DEFAULTS, path, text) for path in encrypted(lower)]
 
 
-def _broken(problems: list[Problem], tree: Tree) -> frozenset[Path]:
-    """Where nothing more need be said: each problem's place, and the section that a misspelled key was meant to be."""
-    places = {problem.path for problem in problems if problem.path}
-    meant = {(KEYS[key],) for place in places if len(place) == 1 and (key := meant_section(str(place[0])))}
-    return frozenset(places | {path for path in meant if path not in tree.origins})
+def _broken(problems: list[Problem]) -> frozenset[Path]:
+    """Where nothing more need be said."""
+    return frozenset(problem.path for problem in problems if problem.path)
 
 
-def _placed(tree: Tree, path: Path, text: str) -> Problem:
-    _, origin = nearest(tree.origins, path)
-    origin = origin or tree.origins[()]
+def _meant(misplaced: list[Problem], tree: Tree) -> frozenset[Path]:
+    """Sections that were written under a wrong key: that the right one is missing follows from it."""
+    if any(not problem.path for problem in misplaced):
+        return frozenset((section,) for section in Settings.model_fields)
+    keys = [meant_section(str(problem.path[0])) for problem in misplaced]
+    return frozenset((KEYS[key],) for key in keys if key) - tree.origins.keys()
+
+
+def _placed(tree: Tree, file: str, path: Path, text: str) -> Problem:
+    origin = place(tree.origins, path, file)
     return Problem(origin.file, origin.line, path, text)

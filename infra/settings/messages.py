@@ -102,8 +102,10 @@ def did_you_mean(word: object, options: Iterable[str]) -> str:
 
 def closest(word: object, options: Iterable[str]) -> str | None:
     """The option most like a word, or None where none is near."""
+    if not isinstance(word, str):
+        return None
     folded = {option.lower().replace("-", "_"): option for option in options}
-    text = str(word).lower().replace("-", "_").strip()
+    text = word.lower().replace("-", "_").strip()
     matches = difflib.get_close_matches(text, folded, n=1, cutoff=0.6)
     return folded[matches[0]] if matches else None
 

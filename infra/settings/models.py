@@ -39,29 +39,31 @@ class Objectives(Section):
     """95th percentile of the time to the first token (for embeddings: to the answer), such as 1s. Default: none."""
     itl_p95: Seconds | None = None
     """95th percentile of the time between tokens of a stream, such as 80ms. Default: none."""
-    availability: Annotated[float, real(50, 100, 99.5)] | None = None
+    availability: Annotated[float, real(50, 100, 99.5, note=" percent")] | None = None
     """Percent of requests answered, over 30 days, such as 99.5. Default: none."""
 
 
 class Traffic(Section):
     """The load to plan for, at its peak."""
 
-    requests_per_second: Annotated[float, real(0, 1_000_000, 4, above=True)] = Field(examples=[4])
+    requests_per_second: Annotated[
+        float, real(0, 1_000_000, 4, above=True, note="; leave traffic out where the load is not known")
+    ] = Field(examples=[4])
     """Requests a second, of all clients together."""
     prompt_tokens: Tokens = Field(examples=[1200])
     """Mean tokens of a prompt."""
     output_tokens: Tokens | None = Field(default=None, examples=[250])
     """Mean tokens of an answer. Required, except for embeddings, which have none."""
-    prefix_hit_share: Annotated[float, real(0, 0.99, 0.3)] = 0.0
+    prefix_hit_share: Annotated[float, real(0, 0.99, 0.3, note=", a share of 1")] = 0.0
     """Share of prompt tokens that a replica has cached from earlier prompts, 0 to 0.99. Default: 0."""
 
 
 class Canary(Section):
     """A second revision of the model that takes a share of the requests."""
 
-    source: SourceField
+    source: SourceField = Field(examples=["hf://organisation/name@<40 hex digits>"])
     """Weights of the new revision, in the forms of the model's own source."""
-    weight: Annotated[float, real(0, 99, 5, above=True)] = Field(examples=[5])
+    weight: Annotated[float, real(0, 99, 5, above=True, note=" percent")] = Field(examples=[5])
     """Percent of the model's requests that it answers, more than 0 to 99."""
     replicas: Annotated[int, whole(1, 1000, 1)] = 1
     """Its replicas, fixed. Default: 1."""
@@ -70,9 +72,9 @@ class Canary(Section):
 class Shadow(Section):
     """A revision that gets copies of requests; its answers are dropped."""
 
-    source: SourceField
+    source: SourceField = Field(examples=["hf://organisation/name@<40 hex digits>"])
     """Weights of the shadow, in the forms of the model's own source."""
-    share: Annotated[float, real(0, 100, 10, above=True)] = Field(examples=[10])
+    share: Annotated[float, real(0, 100, 10, above=True, note=" percent")] = Field(examples=[10])
     """Percent of the model's requests that are copied to it, more than 0 to 100."""
     replicas: Annotated[int, whole(1, 1000, 1)] = 1
     """Its replicas, fixed. Default: 1."""

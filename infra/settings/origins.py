@@ -45,6 +45,14 @@ def nearest(origins: Mapping[Path, Origin], path: Path) -> tuple[Path, Origin | 
     return (), None
 
 
+def place(origins: Mapping[Path, Origin], path: Path, file: str) -> Origin:
+    """Where to speak of a value: its own line or, if it was not written, the closest line of the stack's own file."""
+    at, origin = nearest(origins, path)
+    while at and at != path and origin is not None and origin.file != file:
+        at, origin = nearest(origins, at[:-1])
+    return origin or origins.get((), Origin(file, 1))
+
+
 def _merge(lower: Tree, upper: Tree, low: Any, high: Any, path: Path, into: dict[Path, Origin]) -> Any:
     if not (isinstance(low, dict) and isinstance(high, dict)):
         into.update({at: origin for at, origin in upper.origins.items() if at[: len(path)] == path})

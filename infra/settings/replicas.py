@@ -14,9 +14,9 @@ MOST = 1000
 class Replicas(Section):
     """Least and most replicas; equal numbers, or one number alone, keep it fixed."""
 
-    min: Annotated[int, whole(0, MOST, 1)]
+    min: Annotated[int, whole(0, MOST, 1)] = Field(examples=[1])
     """Least replicas. 0 lets an idle model stop; the gateway holds requests until it is back (gateway.hold)."""
-    max: Annotated[int, whole(1, MOST, 4)]
+    max: Annotated[int, whole(1, MOST, 4)] = Field(examples=[4])
     """Most replicas the scaler may run."""
 
     @property

@@ -8,7 +8,7 @@ from pydantic_core import core_schema
 
 from infra.settings.config import MOVED, PROVIDERS, PULUMI_KEYS
 from infra.settings.docs import attribute_docs
-from infra.settings.fields import kind_at, section_at
+from infra.settings.fields import keys_at, kind_at, section_at
 from infra.settings.section import Section
 from infra.settings.settings import KEYS, Settings
 
@@ -87,8 +87,10 @@ def _describe(section: type[Section], node: Node) -> None:
         shorthand = value.pop("shorthand", None)
         for key in ("title", "examples"):
             value.pop(key, None)
-        if "patternProperties" in value:
-            value["additionalProperties"] = False
+        keys = keys_at(section, (name,))
+        if keys is not None:
+            (item,) = value.pop("patternProperties", {"": value.get("additionalProperties")}).values()
+            value |= {"propertyNames": keys.schema, "additionalProperties": item}
         if shorthand or "$ref" in value:
             value = {"anyOf": [shorthand, value]} if shorthand else {"allOf": [value]}
         kind = kind_at(section, (name,))

@@ -14,7 +14,7 @@ from infra.settings.local import Local
 from infra.settings.messages import Path, Problem
 from infra.settings.models import Model
 from infra.settings.monitoring import Monitoring
-from infra.settings.origins import Origin, nearest
+from infra.settings.origins import Origin, place
 from infra.settings.routing import Routing
 from infra.settings.section import ByName, Section
 
@@ -64,9 +64,7 @@ class Settings(Section):
 
     def problem(self, path: Path, text: str) -> Problem:
         """Something a later step found wrong with a value, placed at its line, to raise in a SettingsError."""
-        _, origin = nearest(self._origins, path)
-        if origin is None:
-            return Problem(stack_file(self._stack), 0, path, text)
+        origin = place(self._origins, path, stack_file(self._stack))
         return Problem(origin.file, origin.line, path, text)
 
 

@@ -88,13 +88,13 @@ def unknown_key(path: Path) -> str:
     section = section_at(Settings, path[:-1])
     known = section.model_fields if section else {}
     prefix = "berth:" if len(path) == 1 else ""
-    meant = _meant(path)
-    if meant:
-        return f"is not a known key; did you mean '{prefix}{meant}'?"
     for name in known:
         below = section_at(Settings, (*path[:-1], name))
         if below and str(path[-1]) in below.model_fields:
             return f"is not a key here; it belongs under '{prefix}{name}'"
+    meant = _meant(path)
+    if meant:
+        return f"is not a known key; did you mean '{prefix}{meant}'?"
     return f"is not a known key; use one of {', '.join(prefix + name for name in known)}"
 
 
@@ -112,7 +112,11 @@ def _not_a_mapping(error: ErrorDetails, path: Path) -> str:
 
 def _not_a_list(error: ErrorDetails, path: Path) -> str:
     value = error.get("input")
-    way_out = f"; write [{value}]" if isinstance(value, str) and shown(value) == f"'{value}'" else _such_as(path)
+    way_out = (
+        f"; write [{value}]"
+        if isinstance(value, str) and shown(value) == f"'{value}'"
+        else _such_as(path) or "; write one such as [name]"
+    )
     return f"{shown(value)} is not a list{way_out}"
 
 
@@ -121,7 +125,7 @@ def _such_as(path: Path) -> str:
     if field is not None and field.examples:
         return f", such as {field.examples[0]}"
     below = section_at(Settings, path)
-    return f" with keys such as {', '.join(list(below.model_fields)[:3])}" if below else ""
+    return f", with keys such as {', '.join(list(below.model_fields)[:3])}" if below else ""
 
 
 def _other(error: ErrorDetails, _: Path) -> str:

@@ -120,7 +120,7 @@ def _split(
     if not unit:
         raise UnitError(f"has no unit; write {_spellings(number, units)}")
     if unit not in units:
-        meant = others.get(unit.lower())
+        meant = others.get(unit.lower()) or next((known for known in units if known.lower() == unit.lower()), None)
         way_out = f"write {number}{meant}" if meant else f"write {_spellings(number, units)}"
         raise UnitError(f"has an unknown unit; {way_out}")
     if text != number + unit:

@@ -35,7 +35,7 @@ def _entry(draft: Draft, at: Path, name: str, stand_in: str, *, last: bool) -> I
     if stand_in == name:
         yield at, f"'{name}' cannot stand in for itself; remove it"
     elif stand_in not in known:
-        options = [option for option in known if option != name]
+        options = [option for option in dict.fromkeys(known) if option != name]
         guess = did_you_mean(stand_in, options)
         yield (
             at,

@@ -73,7 +73,8 @@ def _embedding(draft: Draft, name: str, model: Model) -> Iterator[Finding]:
         ("traffic", "output_tokens"): model.traffic and model.traffic.output_tokens,
         ("quantize",): model.quantize,
     }.items():
-        if given is not None and draft.sound("models", name, *path):
+        # A default that was computed is not the operator's mistake.
+        if given is not None and ("models", name, *path) in draft.tree.origins:
             yield path, "is for text generation, but engine tei serves embeddings; remove it"
 
 

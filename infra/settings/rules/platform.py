@@ -11,10 +11,12 @@ def platform(draft: Draft) -> Iterator[Finding]:
     """Values that the stack's platform would ignore, and values that it lacks."""
     if draft.platform is None:
         return
-    for path in draft.tree.origins:
-        platforms = platforms_for(path)
-        # Defaults lie under the stacks of all platforms; only what the stack itself says must fit.
-        if draft.platform not in platforms and draft.written(*path):
+    # Defaults lie under the stacks of all platforms; only what the stack itself says must fit.
+    written = [path for path in draft.tree.origins if draft.written(*path)]
+    foreign = {path for path in written if draft.platform not in platforms_for(path)}
+    for path in foreign:
+        if path[:-1] not in foreign:
+            platforms = platforms_for(path)
             yield path, f"is for platform {' and '.join(platforms)}, but this stack's is {draft.platform}; remove it"
     if draft.platform is Platform.KUBERNETES and draft.settings.kubernetes.context is None:
         way_out = "name the kubeconfig's context, so that no other cluster is ever hit: {context: NAME}"
