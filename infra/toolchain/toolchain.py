@@ -20,6 +20,8 @@ from infra.toolchain.ways import Bench, Notebook, OnPath, Way, outside
 
 ROOT = Path(__file__).resolve().parents[2]
 HOSTS = Path(__file__).with_name("language_host")
+# What a disk, a quota or the owner of a folder say when they do not want more files.
+_REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,8 @@ class Toolchain:
     lock: Path = parts.LOCK_FILE
     cache: Cache = field(default_factory=lambda: Cache(default_root()))
     progress: Progress = field(default_factory=Progress)
+    root: Path = ROOT
+    """Checkout that parts of our own are built from."""
 
     def parts(self) -> dict[str, Part]:
         """By name."""
@@ -172,7 +176,7 @@ class Toolchain:
             part=part.name,
             version=way.version or part.version,
             machine=machine.kind(),
-            root=ROOT,
+            root=self.root,
             lock=self.lock.parent,
             downloads=root / "downloads" / part.name,
             work=root / "work" / part.name,
@@ -203,7 +207,7 @@ class Toolchain:
         try:
             yield
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM):
+            if error.errno not in _REFUSALS:
                 raise
             raise ToolchainError(
                 f"the cache {self.cache.root} cannot be written: {error.strerror}.\n"

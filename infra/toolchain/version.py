@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.toolchain.errors import ToolchainError, WayError
+from infra.toolchain.fields import Fields
 
 # Long enough for a program of 100 MB on a cold disk, short enough not to hang on one that waits for input.
 PROBE_SECONDS = 20
@@ -31,6 +32,15 @@ class Range:
         for clause in self.text.split():
             if not _CLAUSE.fullmatch(clause):
                 raise ToolchainError(f"`{clause}` is no version clause; write ==, >=, <=, > or < and a version")
+
+    @classmethod
+    def read(cls, fields: Fields, key: str) -> "Range":
+        """From the lock file."""
+        text = fields.text(key)
+        try:
+            return cls(text)
+        except ToolchainError as error:
+            raise ToolchainError(f"{fields.place}.{key}: {error}") from error
 
     def allows(self, version: str) -> bool:
         """Whether the first `x.y.z` in `version` lies in the range."""

@@ -38,7 +38,7 @@ class Deb:
             costs=Costs.read(fields),
             package=fields.text("package"),
             version=fields.text("version"),
-            accepts=Range(fields.text("accepts")),
+            accepts=Range.read(fields, "accepts"),
             takes=fields.table("takes"),
         )
 

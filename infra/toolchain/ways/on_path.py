@@ -27,7 +27,7 @@ class OnPath:
     @classmethod
     def read(cls, fields: Fields) -> "OnPath":
         """From the lock file."""
-        return cls(accepts=Range(fields.text("accepts")), beside=fields.texts("beside", ()))
+        return cls(accepts=Range.read(fields, "accepts"), beside=fields.texts("beside", ()))
 
     def look(
         self, names: Sequence[str], reports: Sequence[str], path: str, notebook: "Notebook"
