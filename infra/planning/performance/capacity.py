@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from infra.planning.performance.simulate import Engine, Outcome, percentile, simulate
-from infra.planning.performance.timing import Timing
 from infra.planning.performance.workload import Workload, synthetic
 
 SAFE_LOAD = 0.8
 """Share of saturation that a replica without objectives is planned for: beyond it queues grow with every burst."""
-_STEPS = 48
+FULL_LOAD = 0.9
+"""Most load that an objective may justify: a finite sample looks stable a little beyond where a queue is."""
+_STEPS = 50
 """Levels between nothing and saturation at which objectives are tried: 2 % of saturation apart."""
 _FLOOD = 1e6
 _POOLS = (1, 2, 4, 8)
@@ -78,7 +79,9 @@ def saturation_bound(engine: Engine, traffic: Traffic) -> float:
 
 
 @lru_cache(maxsize=4096)
-def capacity(engine: Engine, traffic: Traffic, ttft_p95: float | None, itl_p95: float | None, pool: int = 1) -> Capacity:
+def capacity(
+    engine: Engine, traffic: Traffic, ttft_p95: float | None, itl_p95: float | None, pool: int = 1
+) -> Capacity:
     """Return the highest load, in steps of 2 % of saturation, at which one replica of a pool keeps the objectives.
 
     A looser objective never gives less, and a larger pool never less than a smaller one.
@@ -97,7 +100,7 @@ def capacity(engine: Engine, traffic: Traffic, ttft_p95: float | None, itl_p95: 
     fails = broken(alone)
     if fails:
         return Capacity(most, 0.0, fails, alone)
-    low, high, binds = 0, int(SAFE_LOAD * _STEPS) if ttft_p95 is None else _STEPS, "saturation"
+    low, high, binds = 0, int((SAFE_LOAD if ttft_p95 is None else FULL_LOAD) * _STEPS), "saturation"
     first = high
     while low < high:
         middle = (low + high + 1) // 2
@@ -140,5 +143,3 @@ def predict(rate: float, replicas: int, engine: Engine, traffic: Traffic) -> Out
 def pooled_percentile(outcomes: Sequence[Outcome], share: float) -> float:
     """Return a percentile of the time to first token over all replicas' requests."""
     return percentile([value for outcome in outcomes for value in outcome.ttft], share)
-
-

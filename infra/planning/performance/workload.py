@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-SAMPLE = 1500
+SAMPLE = 1000
 """Requests in a made-up workload: enough for a 95th percentile within a few percent, few enough for milliseconds."""
 
 
