@@ -11,7 +11,7 @@ from infra.settings.frozen import FrozenDict
 from infra.settings.messages import Path
 from infra.settings.origins import Tree
 from infra.settings.settings import Platform, Settings, stack_file
-from infra.settings.translate import Finding, findings
+from infra.settings.translate import FOLLOWS, Finding, findings, path_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def draft(tree: Tree, stack: str, others: Tree, broken: frozenset[Path]) -> tupl
             details = error.errors(include_url=False)
         fresh = findings(details, tree, stack)
         found += [(path, text) for path, text in fresh if not touches(path, broken)]
-        broken |= {path for path, _ in fresh}
+        broken |= {path_of(detail, tree) for detail in details if detail["type"] != FOLLOWS}
         platform_known &= not any(detail["loc"][0] == "platform" for detail in details)
         _prune(data, details)
     platform = settings.platform if platform_known else None

@@ -4,7 +4,7 @@ import re
 from pathlib import Path as File
 
 from infra.settings.config import encrypted, meant_section, sections
-from infra.settings.document import parse
+from infra.settings.document import CONFIG, parse
 from infra.settings.draft import draft
 from infra.settings.messages import Path, Problem, SettingsError, did_you_mean, shown
 from infra.settings.origins import Tree, merge, place
@@ -41,9 +41,7 @@ def load(stack: str, root: File) -> Settings:
     tree = merge(lower, upper)
     problems += _secrets_in_defaults(lower)
     checked, found = draft(tree, stack, others, _broken(problems) | _meant(misplaced, tree))
-    found += [
-        (path, text) for rule in RULES for path, text in rule(checked) if path == ("models",) or checked.sound(*path)
-    ]
+    found += [(path, text) for rule in RULES for path, text in rule(checked) if checked.sound(*path)]
     problems += misplaced
     problems += [_placed(tree, name, path, text) for path, text in found]
     if problems:
@@ -97,7 +95,7 @@ def _broken(problems: list[Problem]) -> frozenset[Path]:
 
 def _meant(misplaced: list[Problem], tree: Tree) -> frozenset[Path]:
     """Sections that were written under a wrong key: that the right one is missing follows from it."""
-    if any(not problem.path for problem in misplaced):
+    if any(problem.path in ((), (CONFIG,)) for problem in misplaced):
         return frozenset((section,) for section in Settings.model_fields)
     keys = [meant_section(str(problem.path[0])) for problem in misplaced]
     return frozenset((KEYS[key],) for key in keys if key) - tree.origins.keys()

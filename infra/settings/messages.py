@@ -1,6 +1,7 @@
 """How settings speak of what is wrong: place, value, rule and way out."""
 
 import difflib
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -55,10 +56,10 @@ def dotted(path: Path) -> str:
         if isinstance(part, int):
             text += f"[{part}]"
         elif text and (not part or re.search(r'[.\[\]"\s]', part)):
-            text += '["' + part.replace('"', '\\"') + '"]'
+            text += f"[{json.dumps(part, ensure_ascii=False)}]"
         else:
             text += f".{part}" if text else part
-    return text
+    return _printable(text)
 
 
 def shown(value: object, *, public: bool = False) -> str:
@@ -79,7 +80,7 @@ def shown(value: object, *, public: bool = False) -> str:
             if _SECRET_FORMS.search(value) or (not public and _is_token(value)):
                 return "(a value that looks like a secret, not shown)"
             text = value if len(value) <= _LONGEST_SHOWN else value[: _LONGEST_SHOWN - 1] + "…"
-            return "'" + text.replace("\n", "\\n") + "'"
+            return f"'{_printable(text)}'"
         case dict():
             return "a mapping"
         case list() | tuple():
@@ -108,6 +109,11 @@ def closest(word: object, options: Iterable[str]) -> str | None:
     text = word.lower().replace("-", "_").strip()
     matches = difflib.get_close_matches(text, folded, n=1, cutoff=0.6)
     return folded[matches[0]] if matches else None
+
+
+def _printable(text: str) -> str:
+    """Text without line ends and terminal codes, which a file could smuggle into a log."""
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
 def _is_token(text: str) -> bool:

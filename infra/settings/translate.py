@@ -14,6 +14,9 @@ from infra.settings.settings import Settings
 Finding = tuple[Path, str]
 """Where something is wrong, and what."""
 
+FOLLOWS = "default_factory_not_called"
+"""The type of error that only follows from another one of the same section."""
+
 
 def findings(errors: Iterable[ErrorDetails], tree: Tree, stack: str) -> list[Finding]:
     """What pydantic refused, in the kit's words.
@@ -27,9 +30,9 @@ def findings(errors: Iterable[ErrorDetails], tree: Tree, stack: str) -> list[Fin
     meant: set[Path] = set()
     missing: list[Path] = []
     for error in errors:
-        if error["type"] == "default_factory_not_called":
-            continue  # follows from another error of the same section
-        path = _path(error, tree)
+        if error["type"] == FOLLOWS:
+            continue
+        path = path_of(error, tree)
         if any(path == known for known, _ in found):
             continue  # one value, read as two: `replicas: x` is {min: x, max: x}
         found.append((path, _text(error, path, stack)))
@@ -41,7 +44,8 @@ def findings(errors: Iterable[ErrorDetails], tree: Tree, stack: str) -> list[Fin
     return [(path, text) for path, text in found if not (path in missing and path in meant)]
 
 
-def _path(error: ErrorDetails, tree: Tree) -> Path:
+def path_of(error: ErrorDetails, tree: Tree) -> Path:
+    """Where the operator would look for what pydantic refused."""
     path = tuple(part for part in error["loc"] if part != "[key]")
     if error["type"] == "missing":
         return path

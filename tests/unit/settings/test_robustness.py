@@ -30,7 +30,13 @@ WORDS = st.sampled_from(
     ["local", "tgi", "auto", "none", "chat", "embed", "1s", "80ms", "4GiB", "l4", "a.b", "", "store://x", "21000-21999"]
 )
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-5, 10**6) | st.floats() | WORDS | st.text(max_size=5) | st.just(CIPHER),
+    st.none()
+    | st.booleans()
+    | st.integers(-5, 10**6)
+    | st.floats()
+    | WORDS
+    | st.text(max_size=5)
+    | st.builds(lambda: dict(CIPHER)),
     lambda below: st.lists(below, max_size=3) | st.dictionaries(WORDS | st.text(max_size=5), below, max_size=3),
     max_leaves=6,
 )
