@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import ClassVar
 
 from infra.toolchain import command
+from infra.toolchain.errors import ToolchainError
 from infra.toolchain.fields import Fields
 from infra.toolchain.version import Range
 from infra.toolchain.ways.base import Bench, Costs
+
+_MODULE_FILES = ("go.mod", "go.sum")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,9 @@ class GoModule:
     def recipe(self, bench: Bench) -> str:
         """Sources (by go.sum), packages and flags. The Go that compiles is left out, as any new enough one will do."""
         folder = bench.lock / self.module
-        sources = [hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in ("go.mod", "go.sum")]
+        if absent := [name for name in _MODULE_FILES if not (folder / name).is_file()]:
+            raise ToolchainError(f"{bench.part}: there is no {' and no '.join(absent)} in {folder}")
+        sources = [hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in _MODULE_FILES]
         return repr((sources, self.packages, self.ldflags, self.tags, sorted(self.env.items()), bench.machine))
 
     def take(self, bench: Bench, into: Path) -> None:

@@ -66,6 +66,12 @@ def test_other_sources_of_a_go_module_are_another_copy(bench: Any, module: Path)
     assert bench.toolchain.ensure("tool") != first
 
 
+def test_a_go_module_without_its_sums_is_named(bench: Any, module: Path) -> None:
+    (module / "go.sum").unlink()
+    with pytest.raises(ToolchainError, match=rf"tool: there is no go\.sum in {module}"):
+        bench.part(GO).toolchain.find("tool")
+
+
 def test_a_build_that_fails_shows_the_compilers_words_and_leaves_nothing(bench: Any, module: Path) -> None:
     (module / "cmd/tool/main.go").write_text("package main\n\nfunc main() { nonsense() }\n")
     with pytest.raises(ToolchainError, match="undefined: nonsense") as caught:
