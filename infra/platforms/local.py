@@ -1,6 +1,5 @@
 """The local platform: model servers, gateway and Prometheus as processes of this machine."""
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,17 @@ from infra.places import stack_dir, write_secret_once
 from infra.planning import ModelPlan, Plan
 from infra.platforms import weights
 from infra.platforms.base import Outputs, endpoints
+from infra.platforms.gateway import gateway_spec
 from infra.platforms.machine import obstacles
 from infra.providers.local.daemon import Daemon
+from infra.providers.local.gateway_config import plain, plain_tenants
 from infra.providers.local.supervisor import LocalSupervisor
 from infra.settings import Settings
+from serving import gateway
 
 KEY_PREFIX = "sk-berth-"
+OWN_TENANT = "local"
+"""The tenant of the key that the kit makes."""
 
 
 class LocalPlatform:
@@ -35,7 +39,8 @@ class LocalPlatform:
 
         supervisor = LocalSupervisor("supervisor", {"stack_dir": str(directory)})
         under_supervisor = pulumi.ResourceOptions(depends_on=[supervisor])
-        registry, targets = directory / "gateway" / "eds", directory / "targets"
+        ports = [settings.local.ports.first, settings.local.ports.last]
+        registry, targets = directory / "gateway", directory / "targets"
         servers = [
             LocalModelServer(
                 model.model,
@@ -47,7 +52,8 @@ class LocalPlatform:
                     "replicas": model.replicas,
                     "limits": _limits(model),
                     "options": dict(settings.models[model.model].options),
-                    "port_range": [settings.local.ports.first, settings.local.ports.last],
+                    "port_range": ports,
+                    "routing_weights": list(settings.routing_of(model.model).weights or ()),
                     "registry": str(registry),
                     "targets": str(targets),
                 },
@@ -56,9 +62,19 @@ class LocalPlatform:
             for model in plan.models
         ]
         key = KEY_PREFIX + write_secret_once(directory / "api_key")
-        gateway = LocalGateway(
+        front = LocalGateway(
             "gateway",
-            {},
+            {
+                "stack_dir": str(directory),
+                "directory": str(registry),
+                "spec": plain(gateway_spec(settings, plan, port=settings.gateway.port, tenants=())),
+                "tenants": tenants(key),
+                "envoy": str(programs["envoy"]),
+                "picker": str(programs["picker"]),
+                "port_range": ports,
+                "targets": str(targets),
+            },
+            # After the servers: a new model has backends before it has a route, a removed one loses its route first.
             pulumi.ResourceOptions(depends_on=[supervisor, *servers]),
         )
         prometheus = LocalPrometheus(
@@ -74,7 +90,7 @@ class LocalPlatform:
         )
         chats = [model.model for model in plan.models if model.task == "generate"]
         return Outputs(
-            endpoints=endpoints(gateway.url, settings.models),
+            endpoints=endpoints(front.url, settings.models),
             api_key=pulumi.Output.secret(key),
             dashboards={"prometheus": prometheus.url},
             example_model=chats[0] if chats else None,
@@ -82,10 +98,31 @@ class LocalPlatform:
         )
 
 
+def tenants(own_key: str) -> pulumi.Output[list[dict[str, Any]]]:
+    """The kit's own tenant and those of the stack file, with digests of their keys."""
+    own = gateway.Tenant(OWN_TENANT, (gateway.digest(own_key),))
+    config = pulumi.Config("berth")
+
+    def with_digests(section: dict[str, Any]) -> list[dict[str, Any]]:
+        named = [
+            gateway.Tenant(
+                name,
+                tuple(
+                    gateway.digest(section["tenants"][name][field]) for field in ("key", "next_key") if field in given
+                ),
+            )
+            for name, given in sorted(section.get("tenants", {}).items())
+        ]
+        return plain_tenants((own, *named))
+
+    section: pulumi.Output[dict[str, Any]] = pulumi.Output.secret(config.get_secret_object("gateway") or {})
+    return section.apply(with_digests)
+
+
 def find_programs() -> dict[str, Path]:
     """Paths of the external programs. Raises `pulumi.RunError` with the ways to get those that are missing."""
     found, lacking = {}, []
-    for name in ("envoy", "prometheus"):
+    for name in ("envoy", "picker", "prometheus"):
         part = toolchain.find(name)
         if isinstance(part, toolchain.Missing):
             lacking.append(name)
@@ -108,5 +145,5 @@ def check_machine(settings: Settings, plan: Plan, directory: Path) -> None:
         raise pulumi.RunError("\n".join(f"{file}: {text}" for text in found))
 
 
-def _limits(model: ModelPlan) -> Mapping[str, Any]:
+def _limits(model: ModelPlan) -> dict[str, int]:
     return {name: value for name, value in asdict(model.limits).items() if value is not None}

@@ -1,7 +1,6 @@
 """All replicas of one model as processes of this machine."""
 
-from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import pulumi
 
@@ -29,6 +28,8 @@ class LocalModelServerArgs(TypedDict):
     """The engine's own options."""
     port_range: list[int]
     """First and last port that a replica may take."""
+    routing_weights: list[int]
+    """One a replica for the policy `weighted`; empty for equal ones."""
     registry: str
     """Folder of the gateway's backend registry."""
     targets: str
@@ -79,7 +80,11 @@ def replica_spec(model: str, number: int, args: LocalModelServerArgs) -> Service
             settle_seconds=engine.drain.prestop_seconds,
         ),
         discovery=Discovery(
-            model=model, port="http", registry=args["registry"], metadata=backend_metadata(replica.limits)
+            model=model,
+            port="http",
+            registry=args["registry"],
+            metadata={"concurrent_requests": replica.limits.max_concurrent_requests},
+            weight=int(args["routing_weights"][number - 1]) if args["routing_weights"] else 1,
         ),
         scrape=Scrape(
             port="http",
@@ -88,8 +93,3 @@ def replica_spec(model: str, number: int, args: LocalModelServerArgs) -> Service
             labels={"job": "server", "engine": engine.name, "model": model, "replica": name},
         ),
     )
-
-
-def backend_metadata(limits: engines.Limits) -> Mapping[str, Any]:
-    """What the gateway's picker should know of a backend."""
-    return {"concurrent_requests": limits.max_concurrent_requests}

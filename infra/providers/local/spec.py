@@ -41,6 +41,9 @@ class Discovery:
     registry: str
     """Folder of the backend registry."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    """What the gateway should know of this backend."""
+    weight: int = 1
+    """Its share under the routing policy `weighted`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +94,15 @@ class ServiceSpec:
             files=dict(props["files"]),
             port_range=(int(props["port_range"][0]), int(props["port_range"][1])),
             overlap=bool(props["overlap"]),
-            discovery=Discovery(**{**found, "metadata": dict(found["metadata"])}) if found else None,
+            discovery=Discovery(**{**found, "metadata": dict(found["metadata"]), "weight": int(found["weight"])})
+            if found
+            else None,
             scrape=Scrape(**{**scrape, "labels": dict(scrape["labels"])}) if scrape else None,
         )
 
     def plain(self) -> dict[str, Any]:
         """The spec as JSON values, keys in a fixed order."""
-        values: dict[str, Any] = json.loads(json.dumps(asdict(self), sort_keys=True))
+        values: dict[str, Any] = _whole(json.loads(json.dumps(asdict(self), sort_keys=True)))
         return values
 
     @property
@@ -116,3 +121,16 @@ def fill(template: str, ports: Mapping[str, int], directory: str) -> str:
     for name, number in ports.items():
         template = template.replace(f"{{port.{name}}}", str(number))
     return template.replace("{dir}", directory)
+
+
+def _whole(value: Any) -> Any:
+    """Whole floats as integers: the engine's wire format knows no difference, a digest would."""
+    match value:
+        case dict():
+            return {key: _whole(below) for key, below in value.items()}
+        case list():
+            return [_whole(below) for below in value]
+        case float() if value.is_integer():
+            return int(value)
+        case _:
+            return value
