@@ -1,25 +1,62 @@
 """`plan(settings)`: the one way in."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra.planning.adapter import located, model_requests
-from infra.planning.errors import PlanError
+from infra.planning.assembly import assemble
+from infra.planning.catalogue import prices
+from infra.planning.cluster import place
+from infra.planning.errors import PlanError, problem
 from infra.planning.local import plan_local
+from infra.planning.performance.calibration import Calibration
 from infra.planning.plan import Plan
+from infra.planning.request import ModelRequest
+from infra.planning.supply import Pool, Supply, aws_supply, cluster_supply
 
 if TYPE_CHECKING:
     from infra.settings import Settings
 
 
-def plan(settings: "Settings", *, previous: Plan | None = None, store: Path | None = None) -> Plan:
+def plan(
+    settings: "Settings",
+    *,
+    previous: Plan | None = None,
+    store: Path | None = None,
+    calibrations: Sequence[Calibration] = (),
+) -> Plan:
     """Return what a stack will run.
 
     `previous` is the last deployed plan: placement moves away from it only when that pays. `store` is a model store's
-    root, read for the shapes of staged models. Raises PlanError with file, line and way out of every problem.
+    root, read for the shapes of staged models. `calibrations` replace default speeds (see read_calibrations). Raises
+    PlanError with file, line and way out of every problem.
     """
     try:
         requests = model_requests(settings, store)
-        return plan_local(settings.stack, requests, settings.local.memory)
+        if settings.platform == "local":
+            return plan_local(settings.stack, requests, settings.local.memory)
+        supply = _supply(settings, requests)
+        placed = place(requests, supply, previous=previous, calibrations=calibrations)
+        return assemble(settings.stack, str(settings.platform), requests, placed)
     except PlanError as error:
         raise located(settings, error) from error
+
+
+def _supply(settings: "Settings", requests: Sequence[ModelRequest]) -> Supply:
+    if settings.aws is not None:
+        return aws_supply(
+            prices(settings.aws.region, "aws.region"),
+            allowed=settings.aws.gpus,
+            quotas=settings.aws.quotas,
+            reserved=settings.aws.reserved,
+            spot=any(request.spot for request in requests),
+        )
+    pools = [
+        Pool(name, pool.gpu, pool.gpus, pool.nodes, pool.price) for name, pool in settings.kubernetes.nodes.items()
+    ]
+    if not pools and any(request.gpu != "none" for request in requests):
+        rule = "is empty, so there is no GPU to plan for"
+        way_out = "list the cluster's GPU nodes, e.g. nodes: {small: {gpu: l4, nodes: 2}}"
+        raise PlanError([problem("kubernetes.nodes", None, rule, way_out)])
+    return cluster_supply(pools)

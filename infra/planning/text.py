@@ -30,3 +30,8 @@ def duration(seconds: float) -> str:
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
     return f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def rate(per_second: float) -> str:
+    """Return a rate with three digits, never in powers of ten."""
+    return f"{per_second:,.0f}" if per_second >= 100 else f"{per_second:.3g}"
