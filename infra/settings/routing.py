@@ -40,8 +40,8 @@ class Routing(Section):
     round_robin, least_request: in turn; fewest requests in flight. weighted: in turn, by weight.
     consistent_hash: the same replica for the same key."""
     on: Annotated[HashOn, choice(HashOn, "something to hash")] | None = Field(default_factory=_on)
-    """What consistent_hash is taken of: session, tenant, client_address, or header (then `header` names it).
-    Default: session."""
+    """What consistent_hash is taken of: session (the header x-session-id, without it the tenant), tenant,
+    client_address, or header (then `header` names it). Default: session."""
     header: (
         Annotated[
             str, text(r"[a-z][a-z0-9-]{0,63}", "is not a header name; write one such as x-session-id, in small letters")

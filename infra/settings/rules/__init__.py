@@ -6,6 +6,7 @@ from infra.settings.draft import Draft
 from infra.settings.rules.fallback import fallback
 from infra.settings.rules.gateway import gateway
 from infra.settings.rules.models import models
+from infra.settings.rules.options import options
 from infra.settings.rules.platform import platform
 from infra.settings.rules.ports import ports
 from infra.settings.rules.revisions import revisions
@@ -16,6 +17,7 @@ from infra.settings.translate import Finding
 RULES: tuple[Callable[[Draft], Iterator[Finding]], ...] = (
     platform,
     models,
+    options,
     sources,
     revisions,
     routing,

@@ -99,9 +99,23 @@ def test_a_model_without_policy_has_the_gateways(root: Callable[..., Path]) -> N
 
 
 def test_options_become_text(root: Callable[..., Path]) -> None:
-    text = LOCAL.replace("context: 512", "context: 512, options: {token-delay-ms: 20, warm: true, share: 0.5, name: x}")
+    text = LOCAL.replace(
+        "context: 512", 'context: 512, options: {token-delay-ms: 0.5, workers: 2, prefix-cache-tokens: "64"}'
+    )
     options = load("x", root(x=text)).models["chat"].options
-    assert dict(options) == {"token-delay-ms": "20", "warm": "true", "share": "0.5", "name": "x"}
+    assert dict(options) == {"token-delay-ms": "0.5", "workers": "2", "prefix-cache-tokens": "64"}
+
+
+def test_switches_become_text(root: Callable[..., Path]) -> None:
+    source = "hf://meta-llama/Llama-3.1-8B-Instruct@0e9e39f249a16976918f6564b8830bc894c89659"
+    text = f"""config:
+  berth:platform: kubernetes
+  berth:kubernetes: {{context: dev}}
+  berth:gateway: {{host: llm.example.com}}
+  berth:models:
+    chat: {{engine: tgi, source: {source}, context: 8192, options: {{disable-grammar-support: true}}}}
+"""
+    assert load("x", root(x=text)).models["chat"].options == {"disable-grammar-support": "true"}
 
 
 def test_numbers_as_pulumi_config_set_writes_them(root: Callable[..., Path]) -> None:
