@@ -16,7 +16,7 @@ def down(session: Session, stack: str) -> None:
     session.open()
     with exclusive(session, stack), untouched(session.stack_file(stack)):
         if state_file(session, stack).exists():
-            if pulumi(session, "destroy", "--stack", stack, "--yes", "--suppress-outputs").returncode:
+            if pulumi(session, "destroy", "--stack", stack, "--yes", "--skip-preview").returncode:
                 raise TaskError(f"stack {stack} is not wholly down; see the message above, then run this again")
             done = pulumi(session, "stack", "rm", stack, "--yes", "--preserve-config", capture=True)
             if done.returncode:

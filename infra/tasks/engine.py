@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,20 +45,30 @@ def exclusive(session: Session, stack: str) -> Iterator[None]:
 def pulumi(session: Session, *args: str, capture: bool = False) -> subprocess.CompletedProcess[str]:
     """Runs `pulumi`. Ctrl-C reaches it and it ends in its own time; this process stays to tidy up after it."""
     command = ["pulumi", *args, "--non-interactive"]
+    try:
+        with _interrupts_left_to_child():
+            return subprocess.run(
+                command,
+                cwd=session.root,
+                env=session.environment(),
+                text=True,
+                check=False,
+                stdout=subprocess.PIPE if capture else None,
+                stderr=subprocess.PIPE if capture else None,
+            )
+    except FileNotFoundError as error:
+        raise TaskError("`pulumi` is not there; `make doctor` says how to get it") from error
+
+
+@contextmanager
+def _interrupts_left_to_child() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals go to the main thread alone
+        return
     # A handler, not SIG_IGN: the child then starts with the default and hears the signal itself.
     before = signal.signal(signal.SIGINT, lambda *_: None)
     try:
-        return subprocess.run(
-            command,
-            cwd=session.root,
-            env=session.environment(),
-            text=True,
-            check=False,
-            stdout=subprocess.PIPE if capture else None,
-            stderr=subprocess.PIPE if capture else None,
-        )
-    except FileNotFoundError as error:
-        raise TaskError("`pulumi` is not there; `make doctor` says how to get it") from error
+        yield
     finally:
         signal.signal(signal.SIGINT, before)
 

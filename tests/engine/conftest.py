@@ -3,7 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from infra.settings import load
 from infra.tasks.prepare import prepare
+from infra.tasks.session import ROOT
 from tests.support.project import Project
 
 CHAT = {"engine": "local", "source": "store://tiny-gpt2", "context": 512, "max_output_tokens": 256, "replicas": 2}
@@ -17,7 +19,7 @@ MODELS = {
 
 @pytest.fixture(scope="session", autouse=True)
 def _parts() -> None:
-    prepare()
+    prepare(load("local", ROOT))
 
 
 @pytest.fixture(scope="module")

@@ -63,7 +63,7 @@ class Project:
 
     def up(self) -> subprocess.CompletedProcess[str]:
         """`pulumi up`; raises with its output when it fails."""
-        done = self.pulumi("up", "--yes", "--suppress-outputs")
+        done = self.pulumi("up", "--yes", "--skip-preview", "--suppress-outputs")
         assert done.returncode == 0, done.stdout + done.stderr
         return done
 

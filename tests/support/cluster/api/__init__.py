@@ -1,0 +1,19 @@
+"""A small client of the Kubernetes API in plain dicts, on the standard library."""
+
+from tests.support.cluster.api.client import JSON_PATCH, MERGE, Client, Object
+from tests.support.cluster.api.discovery import Resource
+from tests.support.cluster.api.errors import ApiError, NoSuchKind, Unreachable
+from tests.support.cluster.api.kubeconfig import Access, KubeconfigError
+
+__all__ = [
+    "JSON_PATCH",
+    "MERGE",
+    "Access",
+    "ApiError",
+    "Client",
+    "KubeconfigError",
+    "NoSuchKind",
+    "Object",
+    "Resource",
+    "Unreachable",
+]
