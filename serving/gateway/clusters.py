@@ -1,0 +1,117 @@
+"""One cluster a model: where its backends come from, how they are checked, chosen and protected."""
+
+from pathlib import Path
+
+from serving.gateway.envoy import BUFFER_BYTES, FILTER, MODULE, Json, extension, seconds
+from serving.gateway.spec import Model, Policy
+
+_POLICIES = "load_balancing_policies"
+
+
+def cluster(model: Model, source: Json) -> Json:
+    """The cluster of a model; `source` says where endpoints come from (`eds`, or a static load assignment)."""
+    return {
+        "name": model.name,
+        **source,
+        "connect_timeout": seconds(model.timeouts.connect),
+        "per_connection_buffer_limit_bytes": BUFFER_BYTES,
+        "load_balancing_policy": {"policies": [{"typed_extension_config": _policy(model)}]},
+        "common_lb_config": {
+            # Otherwise Envoy sends to dead backends as soon as half of them are dead.
+            "healthy_panic_threshold": {"value": 0},
+            # Otherwise workers hear of a change of health up to a second later.
+            "update_merge_window": "0s",
+        },
+        "circuit_breakers": {
+            "thresholds": [
+                {
+                    "max_connections": model.max_requests,
+                    "max_pending_requests": model.max_requests,
+                    "max_requests": model.max_requests,
+                    "track_remaining": True,
+                    "retry_budget": {
+                        "budget_percent": {"value": model.retries.budget_percent},
+                        "min_retry_concurrency": 3,
+                    },
+                }
+            ]
+        },
+        "health_checks": [_health_check(model)],
+        # Who leaves discovery gets no new requests, healthy or not.
+        "ignore_health_on_host_removal": True,
+        "outlier_detection": _outliers(),
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                "explicit_http_config": {"http_protocol_options": {}},
+                # Below the keep-alive of the servers, so that the gateway closes first.
+                "common_http_protocol_options": {"idle_timeout": "50s"},
+            }
+        },
+    }
+
+
+def eds(name: str, directory: Path) -> Json:
+    """Endpoints from the file eds/<name>.json in `directory`."""
+    folder = directory / "eds"
+    source = {"path": str(folder / f"{name}.json"), "watched_directory": {"path": str(folder)}}
+    config = {"path_config_source": source, "resource_api_version": "V3"}
+    return {"type": "EDS", "eds_cluster_config": {"service_name": name, "eds_config": config}}
+
+
+def _policy(model: Model) -> Json:
+    match model.routing.policy:
+        case Policy.ESTIMATED_TTFT:
+            return extension(
+                FILTER,
+                f"{_POLICIES}.dynamic_modules.v3.DynamicModulesLoadBalancerConfig",
+                dynamic_module_config=MODULE,
+                lb_policy_name="estimated_ttft",
+            )
+        case Policy.ROUND_ROBIN | Policy.WEIGHTED:
+            return extension("envoy.load_balancing_policies.round_robin", f"{_POLICIES}.round_robin.v3.RoundRobin")
+        case Policy.LEAST_REQUEST:
+            return extension(
+                "envoy.load_balancing_policies.least_request",
+                f"{_POLICIES}.least_request.v3.LeastRequest",
+                selection_method="FULL_SCAN",
+            )
+        case Policy.CONSISTENT_HASH:
+            bound = model.routing.bounded_load
+            common = {"hash_balance_factor": round(bound * 100)} if bound else {}
+            return extension(
+                "envoy.load_balancing_policies.ring_hash",
+                f"{_POLICIES}.ring_hash.v3.RingHash",
+                consistent_hashing_lb_config=common,
+            )
+
+
+def _health_check(model: Model) -> Json:
+    health = model.health
+    return {
+        "timeout": seconds(health.timeout),
+        "interval": seconds(health.interval),
+        "no_traffic_interval": seconds(health.interval),
+        "unhealthy_interval": seconds(health.interval / 2),
+        "unhealthy_threshold": health.unhealthy_after,
+        "healthy_threshold": 1,
+        "http_health_check": {"path": health.path},
+    }
+
+
+def _outliers() -> Json:
+    """Ejects backends that connections fail on. Not for 5xx: one poisonous prompt could eject them all."""
+    return {
+        "split_external_local_origin_errors": True,
+        "consecutive_local_origin_failure": 2,
+        "enforcing_consecutive_local_origin_failure": 100,
+        "enforcing_consecutive_5xx": 0,
+        "consecutive_gateway_failure": 5,
+        "enforcing_consecutive_gateway_failure": 100,
+        "enforcing_success_rate": 0,
+        "enforcing_local_origin_success_rate": 0,
+        "interval": "1s",
+        "base_ejection_time": "5s",
+        "max_ejection_time": "30s",
+        "max_ejection_percent": 50,
+    }

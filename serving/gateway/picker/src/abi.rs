@@ -1,0 +1,342 @@
+//! Envoy 1.40's C interface for dynamic modules, as far as this module uses it.
+//!
+//! Declared by hand from `source/extensions/dynamic_modules/abi/abi.h`: nobody checks these signatures, so the Envoy
+//! wheel is pinned exactly and `tests/gateway` must pass on every change of it. Callbacks bind lazily: a missing one
+//! shows only at its first call.
+use std::{ffi::c_void, marker::PhantomData, ptr, slice};
+
+pub type Ptr = *mut c_void;
+
+/// Bytes owned by whoever passes them; valid for the length of the call.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Buf {
+    pub ptr: *const u8,
+    pub len: usize,
+}
+
+impl Buf {
+    pub const EMPTY: Buf = Buf { ptr: ptr::null(), len: 0 };
+
+    pub fn of(bytes: &[u8]) -> Buf {
+        Buf { ptr: bytes.as_ptr(), len: bytes.len() }
+    }
+
+    /// # Safety
+    /// The owner keeps the bytes alive and unchanged for `'a`.
+    pub unsafe fn get<'a>(self) -> &'a [u8] {
+        if self.len == 0 || self.ptr.is_null() {
+            return &[];
+        }
+        unsafe { slice::from_raw_parts(self.ptr, self.len) }
+    }
+}
+
+/// A header or a metadata entry owned by the module.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Pair {
+    key: Buf,
+    value: Buf,
+}
+
+impl Pair {
+    pub fn of(key: &str, value: &[u8]) -> Pair {
+        Pair { key: Buf::of(key.as_bytes()), value: Buf::of(value) }
+    }
+}
+
+pub const REQUEST: u32 = 0;
+pub const RESPONSE: u32 = 2;
+
+pub const RECEIVED_REQUEST: u32 = 0;
+pub const BUFFERED_REQUEST: u32 = 1;
+pub const RECEIVED_RESPONSE: u32 = 2;
+pub const BUFFERED_RESPONSE: u32 = 3;
+
+/// Answers of the header, body and trailer hooks.
+pub const CONTINUE: u32 = 0;
+/// Headers: hold them. Bodies: keep what came, ask for more.
+pub const STOP: u32 = 1;
+/// Bodies: throw away what came, ask for more.
+pub const DROP: u32 = 3;
+
+extern "C" {
+    fn envoy_dynamic_module_callback_is_validation_mode() -> bool;
+    fn envoy_dynamic_module_callback_log(level: u32, message: Buf);
+
+    fn envoy_dynamic_module_callback_get_most_specific_route_config(f: Ptr) -> Ptr;
+    fn envoy_dynamic_module_callback_http_get_header(
+        f: Ptr,
+        kind: u32,
+        key: Buf,
+        out: *mut Buf,
+        index: usize,
+        count: *mut usize,
+    ) -> bool;
+    fn envoy_dynamic_module_callback_http_set_header(f: Ptr, kind: u32, key: Buf, value: Buf) -> bool;
+    fn envoy_dynamic_module_callback_http_send_response(
+        f: Ptr,
+        status: u32,
+        headers: *const Pair,
+        count: usize,
+        body: Buf,
+        details: Buf,
+    );
+    fn envoy_dynamic_module_callback_http_get_body_size(f: Ptr, kind: u32) -> usize;
+    fn envoy_dynamic_module_callback_http_get_body_chunks_size(f: Ptr, kind: u32) -> usize;
+    fn envoy_dynamic_module_callback_http_get_body_chunks(f: Ptr, kind: u32, out: *mut Buf) -> bool;
+    fn envoy_dynamic_module_callback_http_append_body(f: Ptr, kind: u32, data: Buf) -> bool;
+    fn envoy_dynamic_module_callback_http_drain_body(f: Ptr, kind: u32, bytes: usize) -> bool;
+    fn envoy_dynamic_module_callback_http_received_buffered_request_body(f: Ptr) -> bool;
+    fn envoy_dynamic_module_callback_http_received_buffered_response_body(f: Ptr) -> bool;
+    fn envoy_dynamic_module_callback_http_set_dynamic_metadata_number(f: Ptr, ns: Buf, key: Buf, value: f64);
+    fn envoy_dynamic_module_callback_http_set_dynamic_metadata_string_batch(
+        f: Ptr,
+        ns: Buf,
+        entries: *const Pair,
+        count: usize,
+    );
+    fn envoy_dynamic_module_callback_http_clear_route_cache(f: Ptr);
+    fn envoy_dynamic_module_callback_http_get_cluster_name(f: Ptr, out: *mut Buf) -> bool;
+    fn envoy_dynamic_module_callback_http_set_buffer_limit(f: Ptr, bytes: u64);
+
+    fn envoy_dynamic_module_callback_lb_get_cluster_name(lb: Ptr, out: *mut Buf);
+    fn envoy_dynamic_module_callback_lb_get_healthy_hosts_count(lb: Ptr, priority: u32) -> usize;
+    fn envoy_dynamic_module_callback_lb_get_healthy_host_address(
+        lb: Ptr,
+        priority: u32,
+        i: usize,
+        out: *mut Buf,
+    ) -> bool;
+    fn envoy_dynamic_module_callback_lb_get_hosts_count(lb: Ptr, priority: u32) -> usize;
+    fn envoy_dynamic_module_callback_lb_get_host_address(lb: Ptr, priority: u32, i: usize, out: *mut Buf) -> bool;
+    fn envoy_dynamic_module_callback_lb_get_host_metadata_number(
+        lb: Ptr,
+        priority: u32,
+        i: usize,
+        ns: Buf,
+        key: Buf,
+        out: *mut f64,
+    ) -> bool;
+    fn envoy_dynamic_module_callback_lb_context_should_select_another_host(
+        lb: Ptr,
+        context: Ptr,
+        priority: u32,
+        i: usize,
+    ) -> bool;
+    fn envoy_dynamic_module_callback_lb_context_get_downstream_header(
+        context: Ptr,
+        key: Buf,
+        out: *mut Buf,
+        index: usize,
+        count: *mut usize,
+    ) -> bool;
+}
+
+/// Envoy runs with `--mode validate`: no threads, no sockets.
+pub fn validating() -> bool {
+    unsafe { envoy_dynamic_module_callback_is_validation_mode() }
+}
+
+/// Into Envoy's own log.
+pub fn log_error(message: &str) {
+    const ERROR: u32 = 4;
+    unsafe { envoy_dynamic_module_callback_log(ERROR, Buf::of(message.as_bytes())) }
+}
+
+/// Envoy's side of one HTTP stream. Only lives inside a hook; what it lends is good until a setter is called.
+pub struct Http<'a>(Ptr, PhantomData<&'a ()>);
+
+impl Http<'_> {
+    /// # Safety
+    /// `f` is the filter pointer that the running hook was given.
+    pub unsafe fn new(f: Ptr) -> Self {
+        Http(f, PhantomData)
+    }
+
+    /// The module's per-route configuration of the stream's present route, null if it has none.
+    pub fn route_config(&self) -> Ptr {
+        unsafe { envoy_dynamic_module_callback_get_most_specific_route_config(self.0) }
+    }
+
+    /// The first value of a header. Lower-case names only.
+    pub fn header(&self, kind: u32, name: &str) -> Option<&[u8]> {
+        let (mut out, key) = (Buf::EMPTY, Buf::of(name.as_bytes()));
+        let found =
+            unsafe { envoy_dynamic_module_callback_http_get_header(self.0, kind, key, &mut out, 0, ptr::null_mut()) };
+        (found && !out.ptr.is_null()).then(|| unsafe { out.get() })
+    }
+
+    pub fn set_header(&mut self, kind: u32, name: &str, value: &[u8]) {
+        unsafe {
+            envoy_dynamic_module_callback_http_set_header(self.0, kind, Buf::of(name.as_bytes()), Buf::of(value));
+        }
+    }
+
+    pub fn remove_header(&mut self, kind: u32, name: &str) {
+        unsafe { envoy_dynamic_module_callback_http_set_header(self.0, kind, Buf::of(name.as_bytes()), Buf::EMPTY) };
+    }
+
+    /// Answers in place of the backend. `details` lands in the access log as %RESPONSE_CODE_DETAILS%.
+    pub fn answer(&mut self, status: u32, headers: &[Pair], body: &[u8], details: &str) {
+        let (body, details) = (Buf::of(body), Buf::of(details.as_bytes()));
+        unsafe {
+            envoy_dynamic_module_callback_http_send_response(
+                self.0,
+                status,
+                headers.as_ptr(),
+                headers.len(),
+                body,
+                details,
+            );
+        }
+    }
+
+    pub fn body_size(&self, kind: u32) -> usize {
+        unsafe { envoy_dynamic_module_callback_http_get_body_size(self.0, kind) }
+    }
+
+    /// Appends a body to `out`.
+    pub fn read_body(&self, kind: u32, out: &mut Vec<u8>) {
+        let n = unsafe { envoy_dynamic_module_callback_http_get_body_chunks_size(self.0, kind) };
+        let mut few = [Buf::EMPTY; 8];
+        let mut many = Vec::new();
+        let chunks = if n <= few.len() {
+            &mut few[..n]
+        } else {
+            many.resize(n, Buf::EMPTY);
+            &mut many[..]
+        };
+        if n > 0 && unsafe { envoy_dynamic_module_callback_http_get_body_chunks(self.0, kind, chunks.as_mut_ptr()) } {
+            for chunk in chunks {
+                out.extend_from_slice(unsafe { chunk.get() });
+            }
+        }
+    }
+
+    /// Puts `new` in place of a whole body.
+    pub fn replace_body(&mut self, kind: u32, new: &[u8]) {
+        unsafe {
+            envoy_dynamic_module_callback_http_drain_body(self.0, kind, self.body_size(kind));
+            if !new.is_empty() {
+                envoy_dynamic_module_callback_http_append_body(self.0, kind, Buf::of(new));
+            }
+        }
+    }
+
+    /// The request body just received is the one that was buffered before, not a further piece.
+    pub fn request_is_buffered(&self) -> bool {
+        unsafe { envoy_dynamic_module_callback_http_received_buffered_request_body(self.0) }
+    }
+
+    /// The same of the response body.
+    pub fn response_is_buffered(&self) -> bool {
+        unsafe { envoy_dynamic_module_callback_http_received_buffered_response_body(self.0) }
+    }
+
+    pub fn set_numbers(&mut self, namespace: &str, entries: &[(&str, f64)]) {
+        for (key, value) in entries {
+            let (ns, key) = (Buf::of(namespace.as_bytes()), Buf::of(key.as_bytes()));
+            unsafe { envoy_dynamic_module_callback_http_set_dynamic_metadata_number(self.0, ns, key, *value) };
+        }
+    }
+
+    pub fn set_strings(&mut self, namespace: &str, entries: &[Pair]) {
+        let ns = Buf::of(namespace.as_bytes());
+        unsafe {
+            envoy_dynamic_module_callback_http_set_dynamic_metadata_string_batch(
+                self.0,
+                ns,
+                entries.as_ptr(),
+                entries.len(),
+            );
+        }
+    }
+
+    /// The route is chosen anew from the headers as they are now.
+    pub fn choose_route_again(&mut self) {
+        unsafe { envoy_dynamic_module_callback_http_clear_route_cache(self.0) }
+    }
+
+    /// The cluster of the present route.
+    pub fn cluster(&self) -> Option<&[u8]> {
+        let mut out = Buf::EMPTY;
+        unsafe { envoy_dynamic_module_callback_http_get_cluster_name(self.0, &mut out).then(|| out.get()) }
+    }
+
+    /// How much of a request body may be held back, in bytes.
+    pub fn set_buffer_limit(&mut self, bytes: u64) {
+        unsafe { envoy_dynamic_module_callback_http_set_buffer_limit(self.0, bytes) }
+    }
+}
+
+/// Envoy's side of a load balancer: one worker thread's view of one cluster. Priority 0 only.
+#[derive(Clone, Copy)]
+pub struct Cluster(pub Ptr);
+
+type Count = unsafe extern "C" fn(Ptr, u32) -> usize;
+type Address = unsafe extern "C" fn(Ptr, u32, usize, *mut Buf) -> bool;
+
+impl Cluster {
+    pub fn name(&self) -> Vec<u8> {
+        let mut out = Buf::EMPTY;
+        unsafe {
+            envoy_dynamic_module_callback_lb_get_cluster_name(self.0, &mut out);
+            out.get().to_vec()
+        }
+    }
+
+    fn hosts(&self, count: Count, address: Address) -> impl Iterator<Item = &[u8]> {
+        let n = unsafe { count(self.0, 0) };
+        (0..n).map(move |i| {
+            let mut out = Buf::EMPTY;
+            unsafe {
+                address(self.0, 0, i, &mut out);
+                out.get()
+            }
+        })
+    }
+
+    /// Addresses ("10.0.0.1:80") of all hosts, in the order of `Cluster::number` and `Request::tried`.
+    pub fn all(&self) -> impl Iterator<Item = &[u8]> {
+        self.hosts(envoy_dynamic_module_callback_lb_get_hosts_count, envoy_dynamic_module_callback_lb_get_host_address)
+    }
+
+    /// Addresses of the healthy hosts, in the order that `choose_host` answers in: another index than that of `all`.
+    pub fn healthy(&self) -> impl Iterator<Item = &[u8]> {
+        self.hosts(
+            envoy_dynamic_module_callback_lb_get_healthy_hosts_count,
+            envoy_dynamic_module_callback_lb_get_healthy_host_address,
+        )
+    }
+
+    pub fn healthy_count(&self) -> usize {
+        unsafe { envoy_dynamic_module_callback_lb_get_healthy_hosts_count(self.0, 0) }
+    }
+
+    /// A number from the metadata of host `i` of `all`.
+    pub fn number(&self, i: usize, namespace: &str, key: &str) -> Option<f64> {
+        let (mut out, ns, key) = (0.0, Buf::of(namespace.as_bytes()), Buf::of(key.as_bytes()));
+        unsafe { envoy_dynamic_module_callback_lb_get_host_metadata_number(self.0, 0, i, ns, key, &mut out) }
+            .then_some(out)
+    }
+
+    /// A request header of the request that a host is being chosen for.
+    pub fn request_header(&self, context: Ptr, name: &str) -> Option<&[u8]> {
+        if context.is_null() {
+            return None;
+        }
+        let (mut out, key) = (Buf::EMPTY, Buf::of(name.as_bytes()));
+        let found = unsafe {
+            envoy_dynamic_module_callback_lb_context_get_downstream_header(context, key, &mut out, 0, ptr::null_mut())
+        };
+        (found && !out.ptr.is_null()).then(|| unsafe { out.get() })
+    }
+
+    /// Host `i` of `all` has been tried for this request and should not be taken again.
+    pub fn tried(&self, context: Ptr, i: usize) -> bool {
+        !context.is_null()
+            && unsafe { envoy_dynamic_module_callback_lb_context_should_select_another_host(self.0, context, 0, i) }
+    }
+}

@@ -1,0 +1,152 @@
+//! The load balancing policy: one `Balancer` per cluster and worker thread, one `Pool` per cluster.
+//!
+//! The filter leaves a ticket in a request header; `choose` redeems it. So the first choice and every retry see the
+//! hosts as Envoy sees them at that moment, and a retry takes the work off the backend that failed.
+use crate::abi::{Cluster, Ptr};
+use crate::memory::Number;
+use crate::pool::{Charge, Pool, Traits};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+/// The request header that carries a ticket from the filter to the policy.
+pub const TICKET: &str = "x-berth-ticket";
+/// Metadata namespace of endpoints.
+const NAMESPACE: &str = "berth";
+
+pub type Shared = Arc<Mutex<Pool>>;
+
+/// A pool stays usable when a thread panicked while it held it: its numbers may be off by one request.
+pub fn lock(pool: &Shared) -> MutexGuard<'_, Pool> {
+    pool.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The pool of a cluster, for all worker threads. Pools outlive their clusters, so that an update forgets nothing.
+fn pool(cluster: &[u8]) -> Shared {
+    static POOLS: OnceLock<Mutex<HashMap<Vec<u8>, Shared>>> = OnceLock::new();
+    let mut pools = POOLS.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+    pools.entry(cluster.to_vec()).or_default().clone()
+}
+
+/// A request that wants a backend: its prompt until it has one, then what it holds of it.
+#[derive(Default)]
+pub struct Order {
+    pub chain: Vec<u64>,
+    pub prompt_bytes: u64,
+    pub pool: Option<Shared>,
+    pub charge: Option<Charge>,
+    pub cached: u64,
+    pub cost: f64,
+    pub spilled: bool,
+}
+
+impl Order {
+    /// The first token is out.
+    pub fn prefilled(&mut self) {
+        if let (Some(pool), Some(charge)) = (&self.pool, &mut self.charge) {
+            lock(pool).prefilled(charge);
+        }
+    }
+
+    /// The request has ended, or its backend failed it. Does nothing the second time.
+    pub fn finished(&mut self) {
+        if let (Some(pool), Some(charge)) = (&self.pool, self.charge.take()) {
+            lock(pool).finished(charge);
+        }
+    }
+}
+
+thread_local! {
+    /// Orders of this thread's streams by ticket.
+    static ORDERS: RefCell<HashMap<u64, Rc<RefCell<Order>>>> = RefCell::default();
+    static TICKETS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Files an order; the ticket's text goes into the header.
+pub fn file(order: Rc<RefCell<Order>>) -> u64 {
+    let ticket = TICKETS.get() + 1;
+    TICKETS.set(ticket);
+    ORDERS.with_borrow_mut(|orders| orders.insert(ticket, order));
+    ticket
+}
+
+pub fn withdraw(ticket: u64) {
+    ORDERS.with_borrow_mut(|orders| orders.remove(&ticket));
+}
+
+/// One worker thread's view of one cluster.
+pub struct Balancer {
+    cluster: Cluster,
+    pool: Shared,
+    /// Pool numbers of the healthy hosts in Envoy's order; read anew when Envoy says that hosts changed.
+    healthy: RefCell<Option<Vec<Number>>>,
+}
+
+impl Balancer {
+    pub fn new(cluster: Cluster) -> Self {
+        Balancer { cluster, pool: pool(&cluster.name()), healthy: RefCell::default() }
+    }
+
+    pub fn hosts_changed(&self) {
+        self.healthy.replace(None);
+    }
+
+    fn refresh(&self) -> Vec<Number> {
+        let all: Vec<&[u8]> = self.cluster.all().collect();
+        let mut pool = lock(&self.pool);
+        let numbers: HashMap<&[u8], Number> =
+            all.iter().enumerate().map(|(i, address)| (*address, pool.number(address, self.traits(i)))).collect();
+        pool.keep(|address| numbers.contains_key(address));
+        self.cluster.healthy().filter_map(|address| numbers.get(address).copied()).collect()
+    }
+
+    fn traits(&self, i: usize) -> Traits {
+        let number = |key| self.cluster.number(i, NAMESPACE, key).filter(|v| v.is_finite() && *v > 0.0);
+        Traits {
+            speed: number("speed").unwrap_or(1.0),
+            kv_tokens: number("kv_tokens").map(|v| v as u64),
+            slots: number("concurrent_requests").map_or(0, |v| v as u32),
+        }
+    }
+
+    /// The index of the chosen host among the healthy ones.
+    pub fn choose(&self, context: Ptr) -> Option<u32> {
+        let mut healthy = self.healthy.borrow_mut();
+        if healthy.as_ref().is_none_or(|h| h.len() != self.cluster.healthy_count()) {
+            *healthy = Some(self.refresh());
+        }
+        let healthy = healthy.as_deref()?;
+        let ticket = self.cluster.request_header(context, TICKET);
+        let ticket = ticket.and_then(|t| std::str::from_utf8(t).ok()?.parse::<u64>().ok());
+        let order = ticket.and_then(|t| ORDERS.with_borrow(|orders| orders.get(&t).cloned()));
+        let Some(order) = order else {
+            let least = lock(&self.pool).least(healthy.iter().copied())?;
+            return healthy.iter().position(|n| *n == least).map(|i| i as u32);
+        };
+        let mut order = order.try_borrow_mut().ok()?;
+        let retry = order.charge.is_some();
+        order.finished();
+        let left = if retry { self.untried(context, healthy) } else { None };
+        let up = left.as_deref().unwrap_or(healthy);
+        let pick = lock(&self.pool).pick(up, &order.chain, order.prompt_bytes)?;
+        let chosen = pick.charge.backend;
+        (order.cached, order.cost, order.spilled) = (pick.cached, pick.cost, pick.spilled);
+        order.charge = Some(pick.charge);
+        order.pool = Some(self.pool.clone());
+        healthy.iter().position(|n| *n == chosen).map(|i| i as u32)
+    }
+
+    /// The healthy hosts not tried yet for this request; None when there are none, and then any of them must do.
+    fn untried(&self, context: Ptr, healthy: &[Number]) -> Option<Vec<Number>> {
+        let mut pool = lock(&self.pool);
+        let mut tried = Vec::new();
+        for (i, address) in self.cluster.all().enumerate() {
+            if self.cluster.tried(context, i) {
+                tried.push(pool.number(address, self.traits(i)));
+            }
+        }
+        let left: Vec<_> = healthy.iter().copied().filter(|n| !tried.contains(n)).collect();
+        (!left.is_empty()).then_some(left)
+    }
+}

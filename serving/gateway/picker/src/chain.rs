@@ -1,0 +1,79 @@
+//! One number per whole chunk of a prompt, each covering everything before it: equal numbers mean equal prefixes.
+
+/// Bytes; about 128 tokens of English.
+pub const CHUNK: usize = 512;
+
+fn fold(a: u64, b: u64) -> u64 {
+    let m = (a ^ b) as u128 * 0xa076_1d64_78bd_642f;
+    m as u64 ^ ((m >> 64) as u64).rotate_left(17)
+}
+
+/// What separates prompts whose caches are not shared: model, adapter, salt.
+pub fn seed(parts: &[&[u8]]) -> u64 {
+    parts.iter().fold(0x9e37_79b9_7f4a_7c15, |h, part| {
+        let h = part.chunks(8).fold(h, |h, eight| {
+            let mut word = [0; 8];
+            word[..eight.len()].copy_from_slice(eight);
+            fold(h, u64::from_le_bytes(word).rotate_left(23))
+        });
+        fold(h, part.len() as u64 ^ 0xd6e8_feb8_6659_fd93)
+    })
+}
+
+pub fn chain(seed: u64, text: &[u8], out: &mut Vec<u64>) {
+    out.clear();
+    let mut h = seed;
+    for chunk in text.chunks_exact(CHUNK) {
+        // Four lanes, so that the multiplications overlap.
+        let mut lanes = [h, h ^ 0xe703_7ed1_a0b4_28db, h ^ 0x8ebc_6af0_9c88_c6e3, h ^ 0x5899_65cc_7537_4cc3];
+        for words in chunk.chunks_exact(32) {
+            for (lane, eight) in lanes.iter_mut().zip(words.chunks_exact(8)) {
+                let mut word = [0; 8];
+                word.copy_from_slice(eight);
+                *lane = fold(*lane, u64::from_le_bytes(word));
+            }
+        }
+        h = lanes.into_iter().fold(h, fold);
+        out.push(h);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_shows_from_its_chunk_on() {
+        let (mut a, mut b, text) = (vec![], vec![], vec![7u8; 8 * CHUNK]);
+        chain(1, &text, &mut a);
+        for at in [0, 9, 17, 31, 3 * CHUNK, 3 * CHUNK + 510] {
+            let mut other = text.clone();
+            other[at] ^= 1;
+            chain(1, &other, &mut b);
+            let same = at / CHUNK;
+            assert_eq!(a[..same], b[..same]);
+            assert!(a[same..].iter().zip(&b[same..]).all(|(x, y)| x != y));
+        }
+    }
+
+    #[test]
+    fn seeds_separate_models_adapters_and_salts() {
+        let seeds = [
+            seed(&[b"chat", b"", b""]),
+            seed(&[b"chat", b"lora", b""]),
+            seed(&[b"chat", b"", b"lora"]),
+            seed(&[b"chatlora", b"", b""]),
+            seed(&[b"chat\0", b"", b""]),
+        ];
+        for (i, a) in seeds.iter().enumerate() {
+            assert!(seeds[i + 1..].iter().all(|b| a != b));
+        }
+    }
+
+    #[test]
+    fn an_unfinished_chunk_has_no_number() {
+        let mut out = vec![];
+        chain(1, &[0; CHUNK - 1], &mut out);
+        assert!(out.is_empty());
+    }
+}

@@ -1,0 +1,156 @@
+//! What the gateway's routes say (RDS): models, tenants, limits. Parsed once an update; streams keep the one they began
+//! with, so that a rotation of keys or a change of models cuts nothing.
+use crate::sha256::{from_hex, same, sha256, Digest};
+use crate::tree::Tree;
+
+/// A path that a model answers on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Route {
+    pub method: String,
+    pub path: String,
+}
+
+#[derive(Debug, Clone)]
+pub struct Model {
+    pub name: String,
+    /// Under the OpenAI base URL, where the body names the model.
+    pub openai: Vec<Route>,
+    /// Under /models/<name>/.
+    pub native: Vec<Route>,
+    /// The backend is chosen by this module.
+    pub picks: bool,
+}
+
+impl Model {
+    pub fn serves(routes: &[Route], method: &[u8], path: &[u8]) -> bool {
+        routes.iter().any(|r| r.method.as_bytes() == method && r.path.as_bytes() == path)
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct Tenant {
+    pub name: String,
+    /// SHA-256 of each valid key.
+    pub keys: Vec<Digest>,
+}
+
+#[derive(Debug)]
+pub struct Gateway {
+    pub models: Vec<Model>,
+    pub tenants: Vec<Tenant>,
+    /// Largest request body in bytes.
+    pub max_body: u64,
+    /// The answer to GET /v1/models.
+    pub listing: String,
+}
+
+/// Tells what is missing at which place.
+fn need<T>(value: Option<T>, place: &str, what: &str) -> Result<T, String> {
+    value.ok_or_else(|| format!("{place}: {what}"))
+}
+
+fn routes(tree: &Tree, key: &str, place: &str) -> Result<Vec<Route>, String> {
+    let items = tree.get(key).map_or(&[][..], Tree::items);
+    items
+        .iter()
+        .map(|item| {
+            let line = need(item.text(), place, "a route must be a string such as \"POST /generate\"")?;
+            let (method, path) = need(line.split_once(' '), place, "a route must be \"METHOD /path\"")?;
+            Ok(Route { method: method.into(), path: path.into() })
+        })
+        .collect()
+}
+
+impl Model {
+    fn parse(tree: &Tree, i: usize) -> Result<Model, String> {
+        let place = format!("models[{i}]");
+        let name = need(tree.get("name").and_then(Tree::text), &place, "needs a name")?.to_string();
+        Ok(Model {
+            openai: routes(tree, "openai", &place)?,
+            native: routes(tree, "native", &place)?,
+            picks: tree.get("picks").and_then(Tree::bool).unwrap_or(false),
+            name,
+        })
+    }
+}
+
+impl Tenant {
+    fn parse(tree: &Tree, i: usize) -> Result<Tenant, String> {
+        let place = format!("tenants[{i}]");
+        let name = need(tree.get("name").and_then(Tree::text), &place, "needs a name")?.to_string();
+        let keys = tree.get("keys").map_or(&[][..], Tree::items);
+        let keys: Option<Vec<_>> = keys.iter().map(|k| k.text().and_then(from_hex)).collect();
+        Ok(Tenant { name, keys: need(keys, &place, "keys must be SHA-256 digests in hexadecimal")? })
+    }
+}
+
+impl Gateway {
+    pub fn parse(text: &[u8]) -> Result<Gateway, String> {
+        let tree = Tree::parse(text)?;
+        let list = |key: &str| tree.get(key).map_or(&[][..], Tree::items).iter().enumerate();
+        let models = list("models").map(|(i, t)| Model::parse(t, i)).collect::<Result<Vec<_>, _>>()?;
+        let tenants = list("tenants").map(|(i, t)| Tenant::parse(t, i)).collect::<Result<Vec<_>, _>>()?;
+        let max_body = need(tree.get("max_body").and_then(Tree::whole), "max_body", "needs a number of bytes")?;
+        let listing = listing(&models);
+        Ok(Gateway { models, tenants, max_body, listing })
+    }
+
+    pub fn model(&self, name: &[u8]) -> Option<usize> {
+        self.models.iter().position(|m| m.name.as_bytes() == name)
+    }
+
+    /// Whose key this is. Every key of every tenant is compared in full, whatever the result.
+    pub fn tenant(&self, key: &[u8]) -> Option<usize> {
+        let digest = sha256(&[key]);
+        let mut found = None;
+        for (i, tenant) in self.tenants.iter().enumerate() {
+            for valid in &tenant.keys {
+                if same(valid, &digest) {
+                    found = Some(i);
+                }
+            }
+        }
+        found
+    }
+}
+
+/// One model in the form of OpenAI's models API. `created` is not known to a gateway.
+pub fn entry(name: &str) -> String {
+    format!(r#"{{"id":{},"object":"model","created":0,"owned_by":"berth"}}"#, crate::answer::quoted(name))
+}
+
+fn listing(models: &[Model]) -> String {
+    let entries: Vec<_> = models.iter().map(|m| entry(&m.name)).collect();
+    format!(r#"{{"object":"list","data":[{}]}}"#, entries.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"{"max_body":1000,
+        "models":[{"name":"chat","picks":true,"openai":["POST /v1/chat/completions"],"native":["GET /info"]},{"name":"e"}],
+        "tenants":[{"name":"acme","keys":["ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"]}]}"#;
+
+    #[test]
+    fn reads_models_and_tenants() {
+        let g = Gateway::parse(TEXT.as_bytes()).unwrap();
+        assert_eq!((g.model(b"e"), g.model(b"x"), g.max_body), (Some(1), None, 1000));
+        assert!(g.models[0].picks && Model::serves(&g.models[0].native, b"GET", b"/info"));
+        assert!(!Model::serves(&g.models[0].native, b"POST", b"/info"));
+        assert_eq!((g.tenant(b"abc"), g.tenant(b"abd"), g.tenant(b"")), (Some(0), None, None));
+        assert!(g.listing.contains(r#""id":"chat""#));
+    }
+
+    #[test]
+    fn faults_name_the_place() {
+        for (bad, place) in [
+            ("{}", "max_body"),
+            (r#"{"max_body":1,"models":[{}]}"#, "models[0]"),
+            (r#"{"max_body":1,"models":[{"name":"a","native":["GET"]}]}"#, "models[0]"),
+            (r#"{"max_body":1,"tenants":[{"name":"a","keys":["zz"]}]}"#, "tenants[0]"),
+        ] {
+            assert!(Gateway::parse(bad.as_bytes()).unwrap_err().starts_with(place), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,619 @@
+//! Reads what the gateway needs from a request body, without building a tree: the body is checked as JSON in one pass
+//! and a few members are remembered as positions.
+//!
+//! Total: any bytes give `Ok` or a `Fault`; nothing here indexes without a bound or recurses.
+use std::borrow::Cow;
+use std::ops::Range;
+
+/// Arrays and objects may be nested this deep (most parsers behind the gateway stop at 128 or more).
+pub const MAX_DEPTH: usize = 128;
+
+/// Why a body is refused: where in it (bytes) and what is wrong there.
+#[derive(Debug, PartialEq)]
+pub struct Fault {
+    pub at: usize,
+    pub why: &'static str,
+}
+
+type Parsed<T> = Result<T, Fault>;
+
+/// A member that holds a limit on generated tokens.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TokenLimit {
+    /// Of the number in the body.
+    pub span: Range<usize>,
+    pub tokens: u64,
+}
+
+/// What a body says. Positions are byte ranges of the body.
+#[derive(Debug, Default, PartialEq)]
+pub struct Request<'a> {
+    pub model: Option<Cow<'a, [u8]>>,
+    /// The `model` member's value, quotes included.
+    pub model_span: Range<usize>,
+    /// The prompt, raw: "messages" without its closing bracket, a string without its quotes.
+    pub prompt: Range<usize>,
+    pub stream: bool,
+    pub max_tokens: Option<TokenLimit>,
+    /// Inserting `"max_new_tokens":n,` here gives a TGI body a limit: after the `{` of "parameters".
+    pub parameters_at: Option<usize>,
+    pub parameters_empty: bool,
+    pub adapter: Option<Cow<'a, [u8]>>,
+    pub salt: Option<Cow<'a, [u8]>>,
+    /// After the `{` of the body.
+    pub start: usize,
+    pub empty: bool,
+    pub stream_options: bool,
+    pub include_usage: bool,
+    /// How many answers are asked for: "n" or "best_of", whichever is larger; 0 when neither is there.
+    pub choices: u64,
+}
+
+/// Reads a request body.
+pub fn read(body: &[u8]) -> Parsed<Request<'_>> {
+    if let Err(e) = std::str::from_utf8(body) {
+        return Err(Fault { at: e.valid_up_to(), why: "not UTF-8" });
+    }
+    let mut c = Cursor { b: body, at: 0 };
+    let mut r = Request::default();
+    let mut seen = 0u32;
+    c.space();
+    if c.peek() != Some(b'{') {
+        return c.fault(if body.is_empty() { "the body is empty" } else { "the body must be a JSON object" });
+    }
+    r.start = c.at + 1;
+    r.empty = c.members(|c, key| match &*key {
+        b"model" => {
+            once(c, &mut seen, 0)?;
+            let start = c.at;
+            r.model = Some(c.text("model must be a string")?);
+            r.model_span = start..c.at;
+            Ok(())
+        }
+        b"messages" | b"prompt" | b"inputs" | b"input" => {
+            once(c, &mut seen, 1)?;
+            let start = c.at;
+            c.skip()?;
+            r.prompt = match body.get(start) {
+                Some(b'[') => start..c.at - 1,
+                Some(b'"') => start + 1..c.at - 1,
+                _ => start..c.at,
+            };
+            Ok(())
+        }
+        b"stream" => {
+            once(c, &mut seen, 2)?;
+            r.stream = c.boolean("stream must be true or false")?;
+            Ok(())
+        }
+        b"max_tokens" => {
+            once(c, &mut seen, 3)?;
+            limit(c, &mut r.max_tokens)
+        }
+        b"max_completion_tokens" => {
+            once(c, &mut seen, 4)?;
+            limit(c, &mut r.max_tokens)
+        }
+        b"cache_salt" => {
+            once(c, &mut seen, 5)?;
+            r.salt = c.optional_text("cache_salt must be a string")?;
+            Ok(())
+        }
+        b"n" => {
+            once(c, &mut seen, 6)?;
+            choices(c, &mut r.choices)
+        }
+        b"best_of" => {
+            once(c, &mut seen, 7)?;
+            choices(c, &mut r.choices)
+        }
+        b"stream_options" => {
+            once(c, &mut seen, 8)?;
+            if c.peek() != Some(b'{') {
+                return c.skip();
+            }
+            r.stream_options = true;
+            let mut usage = 0u32;
+            c.members(|c, key| {
+                if &*key == b"include_usage" {
+                    once(c, &mut usage, 0)?;
+                    r.include_usage = c.boolean("stream_options.include_usage must be true or false")?;
+                    return Ok(());
+                }
+                c.skip()
+            })?;
+            Ok(())
+        }
+        b"parameters" => {
+            once(c, &mut seen, 9)?;
+            if c.peek() != Some(b'{') {
+                return c.skip();
+            }
+            r.parameters_at = Some(c.at + 1);
+            let mut inner = 0u32;
+            let (max_tokens, adapter, n) = (&mut r.max_tokens, &mut r.adapter, &mut r.choices);
+            r.parameters_empty = c.members(|c, key| match &*key {
+                b"max_new_tokens" => {
+                    once(c, &mut inner, 0)?;
+                    limit(c, max_tokens)
+                }
+                b"adapter_id" => {
+                    once(c, &mut inner, 1)?;
+                    *adapter = c.optional_text("parameters.adapter_id must be a string")?;
+                    Ok(())
+                }
+                b"best_of" => {
+                    once(c, &mut inner, 2)?;
+                    choices(c, n)
+                }
+                _ => c.skip(),
+            })?;
+            Ok(())
+        }
+        _ => c.skip(),
+    })?;
+    c.space();
+    if c.at < body.len() {
+        return c.fault("more text after the JSON object");
+    }
+    Ok(r)
+}
+
+/// A member that the gateway acts on must not appear twice: parsers differ in which one they take.
+fn once(c: &Cursor<'_>, seen: &mut u32, bit: u32) -> Parsed<()> {
+    let before = *seen;
+    *seen |= 1 << bit;
+    if before & 1 << bit != 0 {
+        return c.fault("this member appears twice");
+    }
+    Ok(())
+}
+
+fn limit(c: &mut Cursor<'_>, out: &mut Option<TokenLimit>) -> Parsed<()> {
+    if c.peek() == Some(b'n') {
+        return c.skip();
+    }
+    let start = c.at;
+    let tokens = c.whole("a token limit must be a whole number")?;
+    // Two limits in one body: the larger counts for the reservation, and only its number is rewritten.
+    if out.as_ref().is_none_or(|o| o.tokens < tokens) {
+        *out = Some(TokenLimit { span: start..c.at, tokens });
+    }
+    Ok(())
+}
+
+fn choices(c: &mut Cursor<'_>, out: &mut u64) -> Parsed<()> {
+    if c.peek() == Some(b'n') {
+        return c.skip();
+    }
+    *out = (*out).max(c.whole("n and best_of must be whole numbers")?);
+    Ok(())
+}
+
+struct Cursor<'a> {
+    b: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    fn fault<T>(&self, why: &'static str) -> Parsed<T> {
+        Err(Fault {
+            at: self.at,
+            why: if self.at < self.b.len() || self.b.is_empty() { why } else { "the JSON ends too early" },
+        })
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.b.get(self.at).copied()
+    }
+
+    fn space(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\n' | b'\t' | b'\r')) {
+            self.at += 1;
+        }
+    }
+
+    fn expect(&mut self, byte: u8, why: &'static str) -> Parsed<()> {
+        if self.peek() != Some(byte) {
+            return self.fault(why);
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// Calls `on` for each member of the object here, with the cursor at its value; `on` must consume the value.
+    /// True: the object has no members.
+    fn members(&mut self, mut on: impl FnMut(&mut Self, Cow<'a, [u8]>) -> Parsed<()>) -> Parsed<bool> {
+        self.expect(b'{', "expected an object")?;
+        self.space();
+        if self.peek() == Some(b'}') {
+            self.at += 1;
+            return Ok(true);
+        }
+        loop {
+            let key = self.text("expected a member name in double quotes")?;
+            self.space();
+            self.expect(b':', "expected ':' after a member name")?;
+            self.space();
+            on(self, key)?;
+            self.space();
+            match self.peek() {
+                Some(b',') => self.at += 1,
+                Some(b'}') => {
+                    self.at += 1;
+                    return Ok(false);
+                }
+                _ => return self.fault("expected ',' or '}'"),
+            }
+            self.space();
+        }
+    }
+
+    /// Passes over one value.
+    fn skip(&mut self) -> Parsed<()> {
+        let mut objects = 0u128; // bit i: the container at depth i is an object
+        let mut depth = 0;
+        loop {
+            let mut ended = true;
+            match self.peek() {
+                Some(b'"') => self.string()?,
+                Some(open @ (b'{' | b'[')) => {
+                    let close = if open == b'{' { b'}' } else { b']' };
+                    self.at += 1;
+                    self.space();
+                    if self.peek() == Some(close) {
+                        self.at += 1;
+                    } else {
+                        if depth == MAX_DEPTH {
+                            return self.fault("nested deeper than 128 levels");
+                        }
+                        objects = objects & !(1 << depth) | u128::from(open == b'{') << depth;
+                        depth += 1;
+                        if open == b'{' {
+                            self.name()?;
+                        }
+                        ended = false;
+                    }
+                }
+                Some(b'-' | b'0'..=b'9') => self.number()?,
+                Some(b't') => self.word(b"true")?,
+                Some(b'f') => self.word(b"false")?,
+                Some(b'n') => self.word(b"null")?,
+                _ => return self.fault("expected a value"),
+            }
+            while ended {
+                if depth == 0 {
+                    return Ok(());
+                }
+                let object = objects >> (depth - 1) & 1 == 1;
+                self.space();
+                match (self.peek(), object) {
+                    (Some(b','), _) => {
+                        self.at += 1;
+                        self.space();
+                        if object {
+                            self.name()?;
+                        }
+                        ended = false;
+                    }
+                    (Some(b'}'), true) | (Some(b']'), false) => {
+                        self.at += 1;
+                        depth -= 1;
+                    }
+                    (_, true) => return self.fault("expected ',' or '}'"),
+                    (_, false) => return self.fault("expected ',' or ']'"),
+                }
+            }
+        }
+    }
+
+    fn name(&mut self) -> Parsed<()> {
+        if self.peek() != Some(b'"') {
+            return self.fault("expected a member name in double quotes");
+        }
+        self.string()?;
+        self.space();
+        self.expect(b':', "expected ':' after a member name")?;
+        self.space();
+        Ok(())
+    }
+
+    fn word(&mut self, word: &'static [u8]) -> Parsed<()> {
+        if !self.b[self.at..].starts_with(word) {
+            return self.fault("expected a value");
+        }
+        self.at += word.len();
+        Ok(())
+    }
+
+    fn digits(&mut self) -> Parsed<()> {
+        if !matches!(self.peek(), Some(b'0'..=b'9')) {
+            return self.fault("expected a digit");
+        }
+        while matches!(self.peek(), Some(b'0'..=b'9')) {
+            self.at += 1;
+        }
+        Ok(())
+    }
+
+    fn number(&mut self) -> Parsed<()> {
+        if self.peek() == Some(b'-') {
+            self.at += 1;
+        }
+        if self.peek() == Some(b'0') {
+            self.at += 1;
+            if matches!(self.peek(), Some(b'0'..=b'9')) {
+                return self.fault("a number must not begin with 0");
+            }
+        } else {
+            self.digits()?;
+        }
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if matches!(self.peek(), Some(b'e' | b'E')) {
+            self.at += 1;
+            if matches!(self.peek(), Some(b'+' | b'-')) {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        Ok(())
+    }
+
+    /// Passes over a string; the cursor is at its opening quote.
+    fn string(&mut self) -> Parsed<()> {
+        self.at += 1;
+        loop {
+            // Most of a body is plain text: 32 bytes at a time, in a form that compiles to vector instructions.
+            while let Some(chunk) = self.b.get(self.at..).and_then(|rest| rest.first_chunk::<32>()) {
+                if chunk.iter().fold(false, |stop, &c| stop | (c == b'"') | (c == b'\\') | (c < 0x20)) {
+                    break;
+                }
+                self.at += 32;
+            }
+            let Some(byte) = self.peek() else {
+                return self.fault("");
+            };
+            match byte {
+                b'"' => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                b'\\' => {
+                    match self.b.get(self.at + 1) {
+                        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 2,
+                        Some(b'u') => {
+                            let hex = self.b.get(self.at + 2..self.at + 6);
+                            if !hex.is_some_and(|h| h.iter().all(u8::is_ascii_hexdigit)) {
+                                return self.fault("'\\u' needs four hexadecimal digits");
+                            }
+                            self.at += 6;
+                        }
+                        _ => return self.fault("unknown escape in a string"),
+                    };
+                }
+                0..=0x1f => return self.fault("a control character in a string must be escaped"),
+                _ => self.at += 1,
+            }
+        }
+    }
+
+    /// A string's value.
+    fn text(&mut self, otherwise: &'static str) -> Parsed<Cow<'a, [u8]>> {
+        if self.peek() != Some(b'"') {
+            return self.fault(otherwise);
+        }
+        let start = self.at + 1;
+        self.string()?;
+        Ok(unescape(&self.b[start..self.at - 1]))
+    }
+
+    fn optional_text(&mut self, otherwise: &'static str) -> Parsed<Option<Cow<'a, [u8]>>> {
+        if self.peek() == Some(b'n') {
+            return self.word(b"null").map(|()| None);
+        }
+        self.text(otherwise).map(Some)
+    }
+
+    fn boolean(&mut self, otherwise: &'static str) -> Parsed<bool> {
+        match self.peek() {
+            Some(b't') => self.word(b"true").map(|()| true),
+            Some(b'f') => self.word(b"false").map(|()| false),
+            Some(b'n') => self.word(b"null").map(|()| false),
+            _ => self.fault(otherwise),
+        }
+    }
+
+    fn whole(&mut self, otherwise: &'static str) -> Parsed<u64> {
+        let start = self.at;
+        if !matches!(self.peek(), Some(b'0'..=b'9')) {
+            return self.fault(otherwise);
+        }
+        self.number()?;
+        let digits = &self.b[start..self.at];
+        if !digits.iter().all(u8::is_ascii_digit) {
+            self.at = start;
+            return self.fault(otherwise);
+        }
+        Ok(digits.iter().fold(0u64, |n, d| n.saturating_mul(10).saturating_add(u64::from(d - b'0'))))
+    }
+}
+
+/// The value of a checked string. A lone surrogate becomes U+FFFD.
+fn unescape(raw: &[u8]) -> Cow<'_, [u8]> {
+    if !raw.contains(&b'\\') {
+        return Cow::Borrowed(raw);
+    }
+    let mut out = Vec::with_capacity(raw.len());
+    let unit = |at: usize| {
+        let hex = raw.get(at..at + 4)?;
+        u16::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok()
+    };
+    let mut i = 0;
+    while let Some(&c) = raw.get(i) {
+        if c != b'\\' {
+            out.push(c);
+            i += 1;
+            continue;
+        }
+        let escape = raw.get(i + 1).copied().unwrap_or(b'\\');
+        i += 2;
+        match escape {
+            b'b' => out.push(8),
+            b'f' => out.push(12),
+            b'n' => out.push(b'\n'),
+            b'r' => out.push(b'\r'),
+            b't' => out.push(b'\t'),
+            b'u' => {
+                let mut units = vec![unit(i).unwrap_or(0xfffd)];
+                i += 4;
+                if (0xd800..0xdc00).contains(&units[0]) && raw.get(i..i + 2) == Some(b"\\u") {
+                    if let Some(low @ 0xdc00..=0xdfff) = unit(i + 2) {
+                        units.push(low);
+                        i += 6;
+                    }
+                }
+                out.extend_from_slice(String::from_utf16_lossy(&units).as_bytes());
+            }
+            other => out.push(other),
+        }
+    }
+    Cow::Owned(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prompt(body: &[u8]) -> &[u8] {
+        &body[read(body).unwrap().prompt]
+    }
+
+    #[test]
+    fn reads_an_openai_body() {
+        let body = br#" {"model":"ch\u0061t","x":{"messages":1}, "messages" : [{"content":"hi"}],"n":2,
+            "max_tokens":64,"stream":true,"stream_options":{"include_usage":true},"cache_salt":"s"} "#;
+        let r = read(body).unwrap();
+        assert_eq!(r.model.as_deref(), Some(&b"chat"[..]));
+        assert_eq!(&body[r.prompt.clone()], br#"[{"content":"hi"}"#);
+        assert_eq!(r.max_tokens.as_ref().map(|m| (m.tokens, &body[m.span.clone()])), Some((64, &b"64"[..])));
+        assert!(r.stream && r.stream_options && r.include_usage && r.choices == 2);
+        assert_eq!(r.salt.as_deref(), Some(&b"s"[..]));
+        assert_eq!(&body[r.model_span], br#""ch\u0061t""#);
+    }
+
+    #[test]
+    fn reads_a_tgi_body() {
+        let body = br#"{"inputs":"a\"b","parameters":{"max_new_tokens":20,"adapter_id":"lora"}}"#;
+        let r = read(body).unwrap();
+        assert_eq!(&body[r.prompt], br#"a\"b"#);
+        assert_eq!(r.max_tokens.unwrap().tokens, 20);
+        assert_eq!(r.adapter.as_deref(), Some(&b"lora"[..]));
+        assert_eq!(prompt(br#"{"input":["a","b"]}"#), br#"["a","b""#);
+        assert!(read(br#"{"inputs":"a","parameters":{}}"#).unwrap().parameters_empty);
+        assert!(read(b"{}").unwrap().empty);
+        assert_eq!(read(br#"{"max_tokens":null}"#).unwrap().max_tokens, None);
+    }
+
+    #[test]
+    fn faults_say_where_and_why() {
+        let cases: &[(&[u8], usize, &str)] = &[
+            (b"", 0, "the body is empty"),
+            (b"[1]", 0, "the body must be a JSON object"),
+            (b"{\"a\":1", 6, "the JSON ends too early"),
+            (b"{\"a\":\"x", 7, "the JSON ends too early"),
+            (b"{\"a\":tru}", 5, "expected a value"),
+            (b"{\"a\":01}", 6, "a number must not begin with 0"),
+            (b"{\"a\":1,}", 7, "expected a member name in double quotes"),
+            (b"{a:1}", 1, "expected a member name in double quotes"),
+            (b"{\"a\" 1}", 5, "expected ':' after a member name"),
+            (b"{\"a\":[1 2]}", 8, "expected ',' or ']'"),
+            (b"{\"a\":\"\x01\"}", 6, "a control character in a string must be escaped"),
+            (b"{\"a\":\"\\x\"}", 6, "unknown escape in a string"),
+            (b"{\"a\":\"\\u12g4\"}", 6, "'\\u' needs four hexadecimal digits"),
+            (b"{} {}", 3, "more text after the JSON object"),
+            (b"{\"a\":\"\xff\"}", 6, "not UTF-8"),
+            (b"{\"model\":1}", 9, "model must be a string"),
+            (b"{\"stream\":1}", 10, "stream must be true or false"),
+            (b"{\"max_tokens\":1.5}", 14, "a token limit must be a whole number"),
+            (b"{\"max_tokens\":-1}", 14, "a token limit must be a whole number"),
+            (b"{\"model\":\"a\",\"mod\\u0065l\":\"b\"}", 26, "this member appears twice"),
+        ];
+        for (body, at, why) in cases {
+            assert_eq!(read(body), Err(Fault { at: *at, why }), "{:?}", String::from_utf8_lossy(body));
+        }
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let nest = |n: usize| format!("{{\"a\":{}{}}}", "[".repeat(n), "]".repeat(n));
+        assert!(read(nest(MAX_DEPTH).as_bytes()).is_ok());
+        assert_eq!(read(nest(MAX_DEPTH + 2).as_bytes()).unwrap_err().why, "nested deeper than 128 levels");
+        assert!(read("{\"a\":{\"b\":[{},[],{\"c\":[1,2]}]}}".as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn escapes_are_decoded() {
+        assert_eq!(&*unescape(br#"a\n\u00e9\ud83d\ude00\/"#), "a\n\u{e9}\u{1f600}/".as_bytes());
+        assert_eq!(&*unescape(br"\ud83dx"), "\u{fffd}x".as_bytes());
+    }
+
+    /// Mutated and random bodies: never a panic, and every accepted span lies inside the body.
+    fn fuzz(cases: u64) {
+        let seeds: [&[u8]; 4] = [
+            br#"{"model":"chat","messages":[{"role":"user","content":"h\u00e9llo \"x\""}],"max_tokens":5,"stream":true}"#,
+            br#"{"inputs":"abc","parameters":{"max_new_tokens":20,"adapter_id":null,"best_of":2},"stream":false}"#,
+            br#"{"prompt":["a","b"],"n":3,"stream_options":{"include_usage":true},"x":[[{"y":-1.5e+3}],null,true]}"#,
+            b"",
+        ];
+        let mut state = 0x1234_5678_9abc_def1u64;
+        let mut next = move || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state
+        };
+        let alphabet = b"{}[]\",:\\u0123456789eE+-.truefalsn \n\x00\x1f\xff\xc3\xa9max_tokens";
+        for case in 0..cases {
+            let mut body = seeds[case as usize % seeds.len()].to_vec();
+            for _ in 0..1 + next() % 6 {
+                let at = if body.is_empty() { 0 } else { next() as usize % body.len() };
+                let byte = alphabet[next() as usize % alphabet.len()];
+                match next() % 5 {
+                    0 if !body.is_empty() => body[at] = byte,
+                    1 if !body.is_empty() => drop(body.remove(at)),
+                    2 => body.insert(at, byte),
+                    3 => body.truncate(at),
+                    _ => {
+                        let piece = body[at..].iter().take(next() as usize % 40).copied().collect::<Vec<_>>();
+                        body.splice(at..at, piece);
+                    }
+                }
+            }
+            match read(&body) {
+                Ok(r) => {
+                    assert!(body.get(r.prompt.clone()).is_some() && body.get(r.model_span.clone()).is_some());
+                    assert!(r.start <= body.len() && r.parameters_at.is_none_or(|p| p <= body.len()));
+                    if let Some(m) = r.max_tokens {
+                        assert!(body[m.span].iter().all(u8::is_ascii_digit));
+                    }
+                }
+                Err(fault) => assert!(fault.at <= body.len() && !fault.why.is_empty()),
+            }
+        }
+    }
+
+    #[test]
+    fn a_hundred_thousand_mutated_bodies_never_panic() {
+        fuzz(100_000);
+    }
+
+    /// cargo test --release -- --ignored a_million
+    #[test]
+    #[ignore = "a long run: cargo test --release -- --ignored a_million"]
+    fn a_million_mutated_bodies_never_panic() {
+        fuzz(1_000_000);
+    }
+}

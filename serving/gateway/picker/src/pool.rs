@@ -1,0 +1,322 @@
+//! All that is known about one cluster's backends, shared by every worker thread: who is charged with what, who has
+//! which prefix, and who would give the first token of a new prompt first.
+use crate::chain::CHUNK;
+use crate::memory::{Memory, Number};
+use std::collections::HashMap;
+
+/// Bytes of prompt a token is worth on average, for turning token counts into work.
+pub const BYTES_PER_TOKEN: u64 = 4;
+/// What one request in flight costs a newcomer besides its prompt, in bytes, before anything has been observed
+/// (300 tokens; facts: with no such term a shared system prompt draws everything to the first backends).
+pub const DECODE: f64 = 1200.0;
+/// Chunks remembered for a backend that does not say how large its KV cache is (2 million tokens).
+const DEFAULT_CHUNKS: u32 = 1 << 14;
+
+/// What discovery metadata says of a backend.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Traits {
+    /// Relative speed of prompt processing; 1 is the pool's normal.
+    pub speed: f64,
+    /// KV cache in tokens; None: unknown.
+    pub kv_tokens: Option<u64>,
+    /// Requests it runs at once; 0: unknown.
+    pub slots: u32,
+}
+
+impl Default for Traits {
+    fn default() -> Self {
+        Traits { speed: 1.0, kv_tokens: None, slots: 0 }
+    }
+}
+
+pub struct Backend {
+    pub address: Vec<u8>,
+    pub traits: Traits,
+    /// Prompt bytes sent here whose first token is not out, cached parts not counted.
+    pub work: u64,
+    /// Requests picked and not ended.
+    pub active: u32,
+    /// Changes when the number comes to mean another address.
+    epoch: u32,
+    gone: bool,
+}
+
+/// What a request holds of a backend until it gives it back.
+#[derive(Debug, PartialEq)]
+pub struct Charge {
+    pub backend: Number,
+    epoch: u32,
+    work: u64,
+}
+
+pub struct Pick {
+    pub charge: Charge,
+    /// Prompt bytes believed cached there.
+    pub cached: u64,
+    /// The cost it was chosen by, in bytes of prompt at speed 1.
+    pub cost: f64,
+    /// Another backend had more of the prompt cached.
+    pub spilled: bool,
+}
+
+#[derive(Default)]
+pub struct Pool {
+    backends: Vec<Backend>,
+    numbers: HashMap<Vec<u8>, Number>,
+    free: Vec<Number>,
+    memory: Memory,
+    matched: Vec<u32>,
+    turn: usize,
+}
+
+impl Pool {
+    /// The backend's number, which stays while it has the address or holds work.
+    pub fn number(&mut self, address: &[u8], traits: Traits) -> Number {
+        let number = match self.numbers.get(address) {
+            Some(number) => *number,
+            None => self.enter(address),
+        };
+        let backend = &mut self.backends[number as usize];
+        backend.gone = false;
+        if backend.traits != traits || backend.epoch == 0 {
+            backend.epoch = backend.epoch.max(1);
+            backend.traits = traits;
+            let chunks = traits.kv_tokens.map_or(DEFAULT_CHUNKS, |t| {
+                u32::try_from(t * BYTES_PER_TOKEN / CHUNK as u64).unwrap_or(u32::MAX).min(1 << 20)
+            });
+            self.memory.set_capacity(number, chunks);
+        }
+        number
+    }
+
+    fn enter(&mut self, address: &[u8]) -> Number {
+        let number = if let Some(number) = self.free.pop() {
+            let backend = &mut self.backends[number as usize];
+            backend.address = address.to_vec();
+            backend.epoch += 1;
+            self.memory.forget(number);
+            number
+        } else {
+            let traits = Traits::default();
+            let address = address.to_vec();
+            self.backends.push(Backend { address, traits, work: 0, active: 0, epoch: 0, gone: false });
+            self.memory.resize(self.backends.len());
+            (self.backends.len() - 1) as Number
+        };
+        self.numbers.insert(address.to_vec(), number);
+        number
+    }
+
+    /// Forgets the backends that `present` does not name; those with open requests when the last one ends.
+    pub fn keep(&mut self, present: impl Fn(&[u8]) -> bool) {
+        for number in 0..self.backends.len() {
+            let backend = &mut self.backends[number];
+            if !backend.gone
+                && self.numbers.get(&backend.address) == Some(&(number as Number))
+                && !present(&backend.address)
+            {
+                backend.gone = true;
+                self.release_number(number as Number);
+            }
+        }
+    }
+
+    fn release_number(&mut self, number: Number) {
+        let backend = &self.backends[number as usize];
+        if backend.gone && backend.active == 0 && self.numbers.get(&backend.address) == Some(&number) {
+            self.numbers.remove(&backend.address);
+            self.memory.forget(number);
+            self.free.push(number);
+        }
+    }
+
+    pub fn backend(&self, number: Number) -> Option<&Backend> {
+        self.backends.get(number as usize)
+    }
+
+    /// Requests in flight, and slots of the given backends (0 if any does not say).
+    pub fn load(&self, up: &[Number]) -> (u64, u64) {
+        let (mut active, mut slots, mut known) = (0, 0, true);
+        for b in up.iter().filter_map(|n| self.backend(*n)) {
+            active += u64::from(b.active);
+            slots += u64::from(b.traits.slots);
+            known &= b.traits.slots > 0;
+        }
+        (active, if known { slots } else { 0 })
+    }
+
+    /// Chooses among the backends `up` for a prompt of `len` bytes whose whole chunks are `chain`, and charges it.
+    pub fn pick(&mut self, up: &[Number], chain: &[u64], len: u64) -> Option<Pick> {
+        let n = self.backends.len();
+        self.matched.clear();
+        self.matched.resize(n, 0);
+        self.memory.matches(chain, &mut self.matched);
+        let mut best: Option<(f64, usize, Number)> = None;
+        let mut most = 0;
+        for number in up {
+            let Some(backend) = self.backends.get(*number as usize) else { continue };
+            let matched = self.matched[*number as usize];
+            most = most.max(matched);
+            let new = len.saturating_sub(u64::from(matched) * CHUNK as u64);
+            let cost = ((backend.work + new) as f64 + f64::from(backend.active) * DECODE) / backend.traits.speed;
+            // Equal costs: newcomers go round.
+            let rank = (*number as usize + n - self.turn % n) % n;
+            if best.is_none_or(|(c, r, _)| (cost, rank) < (c, r)) {
+                best = Some((cost, rank, *number));
+            }
+        }
+        let (cost, _, number) = best?;
+        let matched = self.matched[number as usize];
+        let cached = (u64::from(matched) * CHUNK as u64).min(len);
+        if matched == 0 {
+            self.turn = number as usize + 1;
+        }
+        self.memory.remember(number, chain);
+        let charge = self.charge(number, len - cached)?;
+        Some(Pick { charge, cached, cost, spilled: matched < most })
+    }
+
+    /// The backend with the least to do, for requests without a prompt. Not charged.
+    pub fn least(&self, up: impl Iterator<Item = Number>) -> Option<Number> {
+        up.filter_map(|n| self.backend(n).map(|b| (n, b)))
+            .map(|(n, b)| (n, (b.work as f64 + f64::from(b.active) * DECODE) / b.traits.speed))
+            .min_by(|a, b| a.1.total_cmp(&b.1))
+            .map(|(n, _)| n)
+    }
+
+    pub fn charge(&mut self, number: Number, work: u64) -> Option<Charge> {
+        let backend = self.backends.get_mut(number as usize)?;
+        backend.work += work;
+        backend.active += 1;
+        Some(Charge { backend: number, epoch: backend.epoch, work })
+    }
+
+    /// The first token is out: the prompt is no longer in anyone's way.
+    pub fn prefilled(&mut self, charge: &mut Charge) {
+        let work = std::mem::take(&mut charge.work);
+        if let Some(backend) = self.backends.get_mut(charge.backend as usize).filter(|b| b.epoch == charge.epoch) {
+            backend.work = backend.work.saturating_sub(work);
+        }
+    }
+
+    pub fn finished(&mut self, mut charge: Charge) {
+        self.prefilled(&mut charge);
+        if let Some(backend) = self.backends.get_mut(charge.backend as usize).filter(|b| b.epoch == charge.epoch) {
+            backend.active = backend.active.saturating_sub(1);
+            self.release_number(charge.backend);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chain::chain;
+
+    fn pool(n: usize) -> (Pool, Vec<Number>) {
+        let mut p = Pool::default();
+        let up = (0..n).map(|i| p.number(format!("10.0.0.{i}:80").as_bytes(), Traits::default())).collect();
+        (p, up)
+    }
+
+    fn go(p: &mut Pool, up: &[Number], text: &str) -> Pick {
+        let mut keys = vec![];
+        chain(0, text.as_bytes(), &mut keys);
+        p.pick(up, &keys, text.len() as u64).unwrap()
+    }
+
+    #[test]
+    fn same_prefix_same_backend_until_it_is_busy() {
+        let (mut p, up) = pool(4);
+        let long = "a".repeat(8192);
+        let mut first = go(&mut p, &up, &long).charge;
+        p.prefilled(&mut first);
+        let second = go(&mut p, &up, &(long.clone() + "tail"));
+        assert_eq!((second.charge.backend, second.cached), (first.backend, 8192));
+        p.charge(first.backend, 100_000);
+        let third = go(&mut p, &up, &long);
+        assert!(third.charge.backend != first.backend && third.spilled);
+    }
+
+    #[test]
+    fn only_usable_backends_and_idle_ones_take_turns() {
+        let (mut p, up) = pool(3);
+        let mut seen = vec![];
+        for i in 0..6 {
+            let pick = go(&mut p, &[up[0], up[2]], &format!("{i}").repeat(600));
+            seen.push(pick.charge.backend);
+            p.finished(pick.charge);
+        }
+        assert_eq!(seen, [0, 2, 0, 2, 0, 2]);
+        assert!(p.pick(&[], &[], 5).is_none());
+    }
+
+    #[test]
+    fn unequal_speeds_are_used_in_proportion() {
+        let mut p = Pool::default();
+        let up: Vec<_> = [1.0, 3.0]
+            .iter()
+            .map(|s| p.number(format!("h{s}").as_bytes(), Traits { speed: *s, ..Traits::default() }))
+            .collect();
+        let mut counts = [0; 2];
+        for i in 0..400 {
+            let mut keys = vec![];
+            chain(i, &[0; 2048], &mut keys);
+            counts[p.pick(&up, &keys, 2048).unwrap().charge.backend as usize] += 1;
+        }
+        assert!((90..110).contains(&counts[0]), "{counts:?}");
+    }
+
+    #[test]
+    fn everything_is_given_back() {
+        let (mut p, up) = pool(2);
+        let mut charges: Vec<_> = (0..50).map(|i| go(&mut p, &up, &format!("{i}").repeat(900)).charge).collect();
+        for c in charges.iter_mut().step_by(2) {
+            p.prefilled(c);
+        }
+        for c in charges {
+            p.finished(c);
+        }
+        assert!(up.iter().all(|n| p.backend(*n).is_some_and(|b| (b.work, b.active) == (0, 0))));
+    }
+
+    #[test]
+    fn a_leaving_backend_keeps_its_number_until_its_last_request_ends() {
+        let (mut p, up) = pool(2);
+        let held = p.charge(up[0], 10).unwrap();
+        p.keep(|a| a == b"10.0.0.1:80");
+        assert_eq!(p.number(b"10.0.0.9:80", Traits::default()), 2, "number 0 is still taken");
+        p.finished(held);
+        let again = p.number(b"10.0.0.8:80", Traits::default());
+        assert_eq!(again, 0);
+        assert_eq!(p.backend(again).map(|b| (b.work, b.active)), Some((0, 0)));
+    }
+
+    #[test]
+    fn a_stale_charge_never_touches_the_next_holder_of_its_number() {
+        let (mut p, up) = pool(1);
+        let charge = p.charge(up[0], 10).unwrap();
+        let stale = Charge { epoch: charge.epoch, ..charge };
+        p.finished(Charge { ..charge });
+        p.keep(|_| false);
+        let next = p.number(b"new:1", Traits::default());
+        let _held = p.charge(next, 7);
+        p.finished(stale);
+        assert_eq!(p.backend(next).map(|b| (b.work, b.active)), Some((7, 1)));
+    }
+
+    #[test]
+    fn capacity_comes_from_the_metadata() {
+        let mut p = Pool::default();
+        let small = p.number(b"small:1", Traits { kv_tokens: Some(1280), ..Traits::default() }); // 10 chunks
+        let mut keys = vec![];
+        chain(1, &[1; 5 * CHUNK], &mut keys);
+        p.pick(&[small], &keys, 5 * CHUNK as u64);
+        for i in 2..6 {
+            chain(i, &[1; 5 * CHUNK], &mut keys);
+            p.pick(&[small], &keys, 5 * CHUNK as u64);
+        }
+        chain(1, &[1; 5 * CHUNK], &mut keys);
+        assert_eq!(p.pick(&[small], &keys, 5 * CHUNK as u64).unwrap().cached, 0);
+    }
+}

@@ -1,0 +1,164 @@
+"""A real gateway for tests: Envoy, the module, and the files, in a temporary folder."""
+
+import http.client
+import json
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from infra.toolchain import ensure
+from serving.engines import Task, engine
+from serving.gateway import Admin, Backend, GatewaySpec, Model, Registry, Tenant, command, digest, environment, install
+
+KEY = "sk-test-acme-0123456789"
+TENANT = Tenant("acme", (digest(KEY),))
+QUICK = {"interval": 0.2, "timeout": 1.0}
+"""Health checks that a test need not wait for."""
+
+
+def model(name: str = "chat", task: Task = Task.GENERATE, **fields: Any) -> Model:
+    """A model with the local engine's routes and quick health checks."""
+    made = Model.of(name, engine("local"), task, **fields)
+    return replace(made, health=replace(made.health, **QUICK))
+
+
+_ports = iter(range(22300, 22790))
+
+
+def free_port() -> int:
+    """A port of the tests' own range that nothing listens on."""
+    for port in _ports:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)):
+                return port
+    raise RuntimeError("no free port between 22300 and 22789")
+
+
+def until(true: Callable[[], Any], what: str, seconds: float = 15) -> None:
+    """Waits for something to become true."""
+    end = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {seconds} s: {what}")
+        time.sleep(0.02)
+
+
+@dataclass
+class Answer:
+    """A whole answer."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass
+class Gateway:
+    """A running gateway."""
+
+    folder: Path
+    spec: GatewaySpec
+    process: "subprocess.Popen[bytes]"
+    registry: Registry
+    errors: Path
+    log: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.log = Path(self.spec.access_log)
+
+    @property
+    def admin(self) -> Admin:
+        return Admin(self.spec.admin_port)
+
+    def join(self, model: str, *ports: int, **metadata: Any) -> None:
+        """Adds backends and waits until they take requests."""
+        for port in ports:
+            self.registry.add(model, Backend(f"r{port}", "127.0.0.1", port, metadata))
+        n = len(self.registry.backends(model))
+        until(lambda: self.healthy(model) == n, f"{n} healthy backends of {model}")
+
+    def healthy(self, model: str) -> int:
+        name = f"cluster.{model}.membership_healthy"
+        return int(self.admin.stats(f"^{name}$").get(name, -1))
+
+    def install(self, spec: GatewaySpec, **options: Any) -> None:
+        """Changes the configuration while it runs."""
+        install(spec, self.folder, ensure("envoy"), ensure("picker"), registry=self.registry, **options)
+        self.spec = spec
+
+    def call(
+        self, method: str, path: str, body: Any = None, *, key: str | None = KEY, timeout: float = 30, **headers: str
+    ) -> Answer:
+        """One request on a connection of its own. A body that is not bytes is sent as JSON."""
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        if key is not None:
+            sent["authorization"] = f"Bearer {key}"
+        connection = http.client.HTTPConnection("127.0.0.1", self.spec.port, timeout=timeout)
+        try:
+            connection.request(method, path, data, sent)
+            answer = connection.getresponse()
+            return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
+        finally:
+            connection.close()
+
+    def chat(self, prompt: str = "hello", model: str = "chat", **fields: Any) -> Answer:
+        """A chat completion."""
+        messages = [{"role": "user", "content": prompt}]
+        return self.call("POST", "/v1/chat/completions", {"model": model, "messages": messages, **fields})
+
+    def logged(self, n: int) -> list[dict[str, Any]]:
+        """The first `n` lines of the access log (Envoy writes them within a second)."""
+        until(lambda: self.log.exists() and len(self.log.read_text().splitlines()) >= n, f"{n} lines of access log")
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+
+@contextmanager
+def gateway(folder: Path, *models: Model, tenants: tuple[Tenant, ...] = (TENANT,), **fields: Any) -> Iterator[Gateway]:
+    """A gateway in front of `models`, without backends yet."""
+    spec = GatewaySpec(
+        **{
+            "port": free_port(),
+            "admin_port": free_port(),
+            "models": models or (model(),),
+            "tenants": tenants,
+            "access_log": str(folder / "access.json"),
+            "workers": 1,
+        }
+        | fields
+    )
+    registry = Registry(folder)
+    install(spec, folder, ensure("envoy"), ensure("picker"), registry=registry)
+    errors = folder / "envoy.log"
+    with errors.open("ab") as log:
+        process = subprocess.Popen(
+            command(spec, ensure("envoy"), folder),
+            env=os.environ | environment(ensure("picker")),
+            stdout=log,
+            stderr=log,
+        )
+    running = Gateway(folder, spec, process, registry, errors)
+    try:
+        until(lambda: running.admin.ready() or process.poll() is not None, "the gateway is ready")
+        if process.poll() is not None:
+            raise AssertionError(f"Envoy ended with {process.returncode}: {errors.read_text()[-4000:]}")
+        yield running
+        said = errors.read_text()
+        assert "panicked" not in said, said
+        assert process.poll() is None, f"Envoy died with {process.poll()}: {said[-4000:]}"
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
