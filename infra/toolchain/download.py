@@ -47,7 +47,10 @@ def fetch(url: str, to: Path, progress: Progress) -> None:
 def text(url: str) -> str:
     """A small text such as a list of checksums. Raises WayError like `fetch`."""
     with _open(url, {}) as response:
-        return str(response.read(LISTING_BYTES), "utf-8", "replace")
+        try:
+            return str(response.read(LISTING_BYTES), "utf-8", "replace")
+        except (OSError, http.client.HTTPException) as error:
+            raise WayError(f"the connection to {_host(url)} broke off ({error})") from error
 
 
 class _BrokenError(Exception):

@@ -3,8 +3,9 @@
 import sys
 from pathlib import Path
 
-# Run as a folder, Python looks for modules in it first; a user's module could then be hidden by one of these.
-sys.path[0] = str(Path(__file__).resolve().parents[3])
+HERE = Path(__file__).resolve().parent
+# Run as a folder, Python looks for modules in it first, where these have no package.
+sys.path[:] = [str(HERE.parents[2]), *(entry for entry in sys.path if Path(entry) != HERE)]
 
 if __name__ == "__main__":
     from infra.toolchain.language_host import main

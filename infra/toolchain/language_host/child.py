@@ -131,7 +131,7 @@ def _run_to_end(program: Coroutine[Any, Any, None], parallel: int) -> None:
 
 def _main(mode: str, arguments: list[str]) -> int:
     # The folder of this script: its modules are none of the project's business.
-    del sys.path[0]
+    sys.path[:] = [entry for entry in sys.path if entry != str(Path(__file__).parent)]
     end_with_parent()
     try:
         if mode == "program":

@@ -2,7 +2,6 @@
 
 import hashlib
 import shutil
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -62,7 +61,6 @@ class Crate:
         manifest = bench.root / self.crate / "Cargo.toml"
         if not manifest.is_file():
             raise WayError(f"there is no crate in {manifest.parent}")
-        name = tomllib.loads(manifest.read_text())["package"]["name"]
         command.run(
             [
                 cargo,
@@ -75,11 +73,14 @@ class Crate:
             ],
             log=bench.log,
             progress=bench.progress,
-            what=f"cargo build of {name}",
+            what=f"cargo build of {self.library}",
             describe=lambda _, line: line.strip(),
         )
         # Envoy looks for lib<name>.so on every system.
         suffix = "dylib" if bench.machine.startswith("darwin") else "so"
+        built = bench.work / f"release/lib{self.library}.{suffix}"
+        if not built.is_file():
+            raise WayError(f"cargo built no {built.name}; [lib] of {manifest} must name it and be a cdylib")
         library = into / f"lib/lib{self.library}.so"
         library.parent.mkdir()
-        shutil.copy2(bench.work / f"release/lib{self.library}.{suffix}", library)
+        shutil.copy2(built, library)

@@ -1,6 +1,5 @@
 """A Debian package, unpacked into the cache and not installed: the system stays as it is."""
 
-import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +74,7 @@ class Deb:
         if len(packages) != 1:
             raise WayError(f"apt-get gave {len(packages)} packages of {self.package}")
         with tempfile.TemporaryDirectory(dir=into) as unpacked:
-            subprocess.run([dpkg, "-x", packages[0], unpacked], check=True, capture_output=True)
+            self._run([dpkg, "-x", str(packages[0]), unpacked], "dpkg -x", bench, folder)
             archive.move(Path(unpacked), self.takes, into)
         packages[0].unlink()
 
@@ -98,11 +97,15 @@ class Deb:
     def _apt(self, apt: str, options: list[str], arguments: list[str], bench: Bench, folder: Path) -> None:
         # Apt would warn that its own user cannot write to the folder; the download needs no user of its own.
         quiet = ["--quiet", "--option=APT::Sandbox::User=root", "--option=Acquire::http::Timeout=15"]
+        self._run([apt, *quiet, *options, *arguments], f"apt-get {' '.join(arguments)}", bench, folder)
+
+    @staticmethod
+    def _run(argv: list[str], what: str, bench: Bench, folder: Path) -> None:
         command.run(
-            [apt, *quiet, *options, *arguments],
+            argv,
             cwd=folder,
             log=bench.log,
             progress=bench.progress,
-            what=f"apt-get {' '.join(arguments)}",
+            what=what,
             describe=lambda _, line: line.strip(),
         )

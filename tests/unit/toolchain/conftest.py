@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tarfile
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -35,7 +34,9 @@ class Site(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.files: dict[str, bytes] = {}
         self.cut: list[int] = []
-        self.pause_seconds = 0.0
+        self.hold_at = 0
+        """Where the next answers stop, until `go_on`; 0: nowhere."""
+        self.go_on = threading.Event()
         self.asked: list[tuple[str, str]] = []
         """Path and Range header of every request."""
 
@@ -65,8 +66,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         limit = self.server.cut.pop(0) if self.server.cut else len(rest)
         for at in range(0, min(limit, len(rest)), CHUNK):
+            if self.server.hold_at and at >= self.server.hold_at:
+                self.server.go_on.wait()
             self.wfile.write(rest[at : min(at + CHUNK, limit)])
-            time.sleep(self.server.pause_seconds)
 
     def log_message(self, *args: Any) -> None:
         """Nothing: the test reads `asked`."""
@@ -78,6 +80,7 @@ def site() -> Iterator[Site]:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         yield server
+        server.go_on.set()
         server.shutdown()
         thread.join()
 
