@@ -1,6 +1,6 @@
 """GPT-2-style decoders on CTranslate2."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -57,13 +57,14 @@ class Decoder:
         if batch[0].seed is not None:
             with ExitStack() as until_first_token:
                 until_first_token.enter_context(seeded(batch[0].seed))
-                self._generate(self._load(1), batch, (), until_first_token)
+                self._generate(self._load(1), batch, (), until_first_token.close)
             return
         plan = self._plan(batch)
         try:
-            self._generate(plan.model, batch, plan.prefix, ExitStack())
+            # Once there is a token there is a state: the next request may come before this batch has ended.
+            self._generate(plan.model, batch, plan.prefix, lambda: self._prefixes.done(plan, kept=True))
         finally:
-            self._prefixes.done(plan, kept=any(job.first_at for job in batch))
+            self._prefixes.done(plan, kept=False)
 
     def probe(self) -> None:
         """Generate one token."""
@@ -82,10 +83,10 @@ class Decoder:
         return plan
 
     def _generate(
-        self, generator: Any, batch: list[Generation], prefix: tuple[int, ...], until_first_token: ExitStack
+        self, generator: Any, batch: list[Generation], prefix: tuple[int, ...], on_token: Callable[[], None]
     ) -> None:
         def step(result: Any) -> bool:
-            until_first_token.close()
+            on_token()
             finished: bool = batch[result.batch_id].push(result.token_id, result.log_prob)
             return finished
 

@@ -50,7 +50,7 @@ class PrefixCache(Generic[ModelT]):
         self._load = load
         self._capacity = capacity_tokens // 2
         self._generations = [Generation(load())]
-        self._saving: set[Prefix] = set()
+        self._saving: dict[Prefix, Plan[ModelT]] = {}
         self._seen: OrderedDict[int, None] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -70,7 +70,7 @@ class PrefixCache(Generic[ModelT]):
         One that covers less than half of what is known to come again is not: then the longer one is kept instead.
         """
         with self._lock:
-            found = self._longest_saved(prompt)
+            found = self._longest_saved(_common([prompt]))
             return found if 2 * len(found) >= self._longest_seen(prompt) else ()
 
     def plan(self, prompts: Sequence[Sequence[int]]) -> Plan[ModelT]:
@@ -91,15 +91,17 @@ class PrefixCache(Generic[ModelT]):
             young = self._generations[0].model
             if len(prefix) < _LEAST or len(prefix) > self._capacity or prefix in self._saving:
                 return Plan(young)
-            self._saving.add(prefix)
-            return Plan(young, prefix)
+            self._saving[prefix] = plan = Plan(young, prefix)
+            return plan
 
     def done(self, plan: Plan[ModelT], *, kept: bool) -> None:
-        """The batch has run; `kept` when it got far enough to leave its prefix behind."""
+        """The batch has left its prefix behind (`kept`) or has ended; only the first call counts."""
         if plan.hit or not plan.prefix:
             return
         with self._lock:
-            self._saving.remove(plan.prefix)
+            if self._saving.get(plan.prefix) is not plan:
+                return
+            del self._saving[plan.prefix]
             generation = self._generations[0]
             if not kept or generation.model is not plan.model:
                 return
@@ -108,11 +110,10 @@ class PrefixCache(Generic[ModelT]):
             if generation.tokens >= self._capacity:
                 self._generations = [Generation(self._load()), generation]
 
-    def _longest_saved(self, prompt: Sequence[int]) -> Prefix:
-        whole = tuple(prompt)
-        for length in range(_aligned(len(whole)), _LEAST - 1, -BLOCK):
-            if any(whole[:length] in generation.saved for generation in self._generations):
-                return whole[:length]
+    def _longest_saved(self, prefix: Prefix) -> Prefix:
+        for length in range(len(prefix), _LEAST - 1, -BLOCK):
+            if any(prefix[:length] in generation.saved for generation in self._generations):
+                return prefix[:length]
         return ()
 
     def _longest_seen(self, prompt: Sequence[int]) -> int:

@@ -55,6 +55,7 @@ class Seq2Seq:
             [[self._text.token(index) for index in job.prompt] for job in batch],
             beam_size=1,
             max_input_length=0,  # no silent truncation: the length was checked
+            min_decoding_length=0,  # its default of 1 forbids the end token at first, and so an empty answer
             max_decoding_length=max(job.max_new_tokens for job in batch),
             end_token=[self._end_token],
             return_scores=True,

@@ -59,6 +59,7 @@ class Server:
     """A running server process."""
 
     def __init__(self, weights: Path, *flags: str) -> None:
+        self.weights = weights
         command = [sys.executable, "-m", "serving.local_engine", "--weights", str(weights), "--model-id", "test"]
         self.process = subprocess.Popen(
             [*command, "--port", "0", *flags],
@@ -130,18 +131,23 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def serve(store: Path) -> Iterator[Callable[..., Server]]:
-    """Starts servers by model name and flags; stops all with the module."""
+def serve_folder() -> Iterator[Callable[..., Server]]:
+    """Starts servers by the folder of a stored version and flags; stops all with the module."""
     started: list[Server] = []
 
-    def start(model: str, *flags: str) -> Server:
-        server = Server(resolve(store, model).path, *flags)
-        started.append(server)
-        return server
+    def start(weights: Path, *flags: str) -> Server:
+        started.append(Server(weights, *flags))
+        return started[-1]
 
     yield start
     for server in started:
         server.stop(signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def serve(store: Path, serve_folder: Callable[..., Server]) -> Callable[..., Server]:
+    """Starts servers by the name of a kit model and flags."""
+    return lambda model, *flags: serve_folder(resolve(store, model).path, *flags)
 
 
 @pytest.fixture
