@@ -1,6 +1,7 @@
 """The lock file: which external programs there are, at which version, by which ways."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import yaml
@@ -40,9 +41,15 @@ class Part:
 def load(file: Path = LOCK_FILE) -> dict[str, Part]:
     """Parts by name. Raises ToolchainError that names the place of a mistake."""
     try:
-        document = Fields(file.name, yaml.safe_load(file.read_text()))
+        return _load(file, file.stat().st_mtime_ns)
     except (OSError, yaml.YAMLError) as error:
         raise ToolchainError(f"{file}: {error}") from error
+
+
+@lru_cache(maxsize=4)
+def _load(file: Path, _changed: int) -> dict[str, Part]:
+    """Reading it takes 30 ms, and `doctor` asks once a part."""
+    document = Fields(file.name, yaml.safe_load(file.read_text()))
     parts = {
         name: _part(name, Fields(f"{file.name}: {name}", body)) for name, body in document.mapping("parts").items()
     }
