@@ -76,13 +76,13 @@ def _ways(request: ModelRequest) -> str:
                 ways.append(f"quantize: {method} ({size(found.weights_bytes)} of weights)")
                 break
     fitting = [
-        (gpu.memory_bytes * shards, shards, gpu.name)
+        (gpu.memory_bytes * shards, gpu.bandwidth, shards, gpu.name)
         for gpu in gpus().values()
         for shards in ([request.shards] if request.shards else shard_degrees(request.shape, _NODE_GPUS))
         if isinstance(fit(request, gpu, shards), Fit)
     ]
     if fitting:
-        _, shards, name = min(fitting)
+        _, _, shards, name = min(fitting)
         ways.append(f"{shards} x {name}" if shards > 1 else name)
     kept = list(dict.fromkeys(ways))
     return f"would fit: {', or '.join(kept)}" if kept else "no node type holds it; take a smaller or quantised model"
