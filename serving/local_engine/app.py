@@ -56,7 +56,8 @@ def build(loaded: Loaded, options: Options) -> Serving:
     async def exposition(_request: web.Request) -> web.Response:
         return web.Response(text=render(metrics), headers={"content-type": "text/plain; version=0.0.4"})
 
-    app.router.add_get("/health", health)
+    for path in ("/health", "/ping", "/"):  # as in TGI and TEI
+        app.router.add_get(path, health)
     app.router.add_get("/metrics", exposition)
     return Serving(app, scheduler)
 

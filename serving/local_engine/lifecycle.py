@@ -41,8 +41,15 @@ async def _serve(loaded: Loaded, options: Options, started_at: float) -> int:
         return _refuse(EXIT_LIMITS, str(error))
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def on_signal(_number: int, _frame: object) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(stop.set)
+
+    # Not loop.add_signal_handler: a second signal while the process leaves would meet the default action and turn an
+    # orderly exit into a kill.
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        signal.signal(number, on_signal)
     runner = web.AppRunner(
         serving.app,
         access_log=None,

@@ -118,6 +118,8 @@ class Server:
             self.process.send_signal(number)
         code = self.process.wait(30)
         self._reader.join()
+        if not self.process.stderr.closed:
+            assert self.process.stderr.read() == "", "logs are JSON lines on stdout; anything else is a bug"
         self.process.stdout.close()
         self.process.stderr.close()
         return code

@@ -134,7 +134,8 @@ def test_models_lists_the_one_model(chat):
 
 
 def test_health_is_empty_and_ok(chat):
-    assert chat.get("/health")[::2] == (200, "")
+    for path in ("/health", "/ping", "/"):
+        assert chat.get(path)[::2] == (200, "")
 
 
 @pytest.mark.parametrize(
