@@ -151,7 +151,7 @@ class _Replica:
             if finished:
                 done.append(entry[0])
         while budget > 0 and self.waiting:
-            admitted = self._admit()
+            admitted = self._admit(len(done))
             if admitted is None:
                 break
             used, finished = self._chunk(admitted, budget)
@@ -171,12 +171,12 @@ class _Replica:
             return used, True
         return used, False
 
-    def _admit(self) -> list[int] | None:
+    def _admit(self, completing: int) -> list[int] | None:
         request = self.waiting[0]
-        if len(self.decoding) + len(self.prefilling) >= self.engine.max_requests:
+        if len(self.decoding) + len(self.prefilling) + completing >= self.engine.max_requests:
             return None
         prompt = self.work.prompts[request] + self.made[request]
-        if self.kv + self.reserved + prompt > self.engine.kv_tokens and (self.decoding or self.prefilling):
+        if self.kv + self.reserved + prompt > self.engine.kv_tokens and self.kv + self.reserved:
             return None
         self.waiting.popleft()
         cached = self.kept.pop(request) if request in self.kept else self._cached(request)
