@@ -73,7 +73,7 @@ class EmbedService:
             self._scheduler.admit()
             job: Embedding | None = None
             try:
-                job = Embedding(self._tokens(asked))
+                job = Embedding(await self._tokens(asked))
                 self._metrics.embeds.add(amount=len(job.inputs))
                 self._scheduler.submit(job)
                 (vectors,) = await job.take()
@@ -102,7 +102,7 @@ class EmbedService:
                 total_ms=round((time.perf_counter() - arrived_at) * 1000, 1),
             )
 
-    def _tokens(self, asked: EmbedRequest) -> list[list[int]]:
+    async def _tokens(self, asked: EmbedRequest) -> list[list[int]]:
         if not asked.inputs or not all(asked.inputs):
             raise EmptyInputError
         most = self._limits.max_client_batch_size
@@ -110,7 +110,7 @@ class EmbedService:
             raise BatchSizeError(f"batch size {len(asked.inputs)} > maximum allowed batch size {most}", "batch_size")
         if asked.dimensions is not None and not 0 < asked.dimensions <= self._width:
             raise InvalidRequestError(f"`dimensions` must be from 1 to {self._width}. Given: {asked.dimensions}")
-        return [self._fit(self._text.encode(text), asked) for text in asked.inputs]
+        return [self._fit((await self._text.encoding(text)).ids, asked) for text in asked.inputs]
 
     def _fit(self, ids: list[int], asked: EmbedRequest) -> list[int]:
         most = self._limits.max_input_tokens

@@ -1,10 +1,13 @@
 """Text to token ids and back, the latter token by token."""
 
+import asyncio
 from pathlib import Path
 
 from tokenizers import Encoding, Tokenizer
 
 _REPLACEMENT = "\ufffd"
+_LONG = 8_192
+"""Characters, read in a few milliseconds."""
 
 
 class Text:
@@ -20,11 +23,13 @@ class Text:
 
     def encode(self, text: str) -> list[int]:
         """Token ids with what the tokenizer adds around a text."""
-        return list(self.encoding(text).ids)
+        return list(self._tokenizer.encode(text).ids)
 
-    def encoding(self, text: str) -> Encoding:
-        """Token ids and where each stands in `text`."""
-        return self._tokenizer.encode(text)
+    async def encoding(self, text: str) -> Encoding:
+        """Token ids and where each stands in `text`. A long text is read on a thread: it takes up to a second."""
+        if len(text) < _LONG:
+            return self._tokenizer.encode(text)
+        return await asyncio.to_thread(self._tokenizer.encode, text)
 
     def token(self, index: int) -> str:
         """The vocabulary's spelling of a token ("Ġwhale"); CTranslate2 takes prompts in it."""

@@ -47,7 +47,7 @@ class TextService:
         try:
             self._scheduler.admit()
             try:
-                generation = self._validated(inputs, asked)
+                generation = await self._validated(inputs, asked)
                 answer = Answer(generation, arrived_at, self._pace)
                 self._scheduler.submit(generation)
                 yield answer
@@ -66,14 +66,14 @@ class TextService:
                 self.metrics.failure.add(outcome)
             _log(caller, answer, outcome)
 
-    def _validated(self, inputs: str, asked: Asked) -> Generation:
+    async def _validated(self, inputs: str, asked: Asked) -> Generation:
         if isinstance(asked, InvalidRequestError):
             raise asked
         if not inputs:
             raise InvalidRequestError("`inputs` cannot be empty")
         if not inputs.isascii() and any("\ud800" <= character <= "\udfff" for character in inputs):
             raise InvalidRequestError("`inputs` is not valid Unicode: it has half of a surrogate pair")
-        prompt = self._loaded.text.encode(inputs)
+        prompt = list((await self._loaded.text.encoding(inputs)).ids)
         if asked.truncate:
             prompt = prompt[-asked.truncate :]
         limits, length = self.limits, len(prompt)

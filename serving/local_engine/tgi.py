@@ -50,7 +50,7 @@ class TgiRoutes:
     async def tokenize(self, request: web.Request) -> web.Response:
         """Ids, texts and places of the tokens of `inputs`."""
         inputs = string(await json_object(request), "inputs")
-        encoding = self._service.loaded.text.encoding(inputs)
+        encoding = await self._service.loaded.text.encoding(inputs)
         places = zip(encoding.ids, encoding.offsets, strict=True)
         return web.json_response(
             [{"id": index, "text": inputs[start:stop], "start": start, "stop": stop} for index, (start, stop) in places]

@@ -74,7 +74,7 @@ def test_prefill_budget_of_tgi_is_passed_on():
     assert engine("tgi").env(replica(limits))["MAX_BATCH_PREFILL_TOKENS"] == "8192"
 
 
-@pytest.mark.parametrize("made", ENGINES.values(), ids=str)
+@pytest.mark.parametrize("made", ENGINES.values(), ids=ENGINES)
 def test_every_reason_is_given_at_once_with_its_place(made: Engine):
     wrong = replica(
         Limits(600, 512, 0), options={"validation-workerz": "2", "port": "1", "max-client-batch-size": "many"}
@@ -112,14 +112,14 @@ def test_impossible_replica_is_refused_with_the_way_out(name: str, changes: dict
         engine(name).env(replica(**changes))
 
 
-@pytest.mark.parametrize("made", ENGINES.values(), ids=str)
+@pytest.mark.parametrize("made", ENGINES.values(), ids=ENGINES)
 def test_an_open_stream_outlives_the_drain(made: Engine):
     drain = made.drain
     assert drain.grace_seconds > drain.prestop_seconds + drain.engine_seconds
     assert drain.signal == "TERM"
 
 
-@pytest.mark.parametrize("made", ENGINES.values(), ids=str)
+@pytest.mark.parametrize("made", ENGINES.values(), ids=ENGINES)
 def test_no_route_reaches_metrics_or_docs_and_openai_routes_are_versioned(made: Engine):
     for task in made.tasks:
         routes = made.routes(task)

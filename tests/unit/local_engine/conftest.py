@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import math
 import os
 import signal
 import subprocess
@@ -12,8 +13,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
+from serving.local_engine.text import Text
 from serving.store import resolve, stage_kit
 
 
@@ -123,6 +127,51 @@ class Server:
         self.process.stdout.close()
         self.process.stderr.close()
         return code
+
+
+class BertReference:
+    """BERT in numpy: post-norm blocks, full attention, exact GELU, mean pooling."""
+
+    def __init__(self, folder: Path) -> None:
+        self._weights = load_file(folder / "model.safetensors")
+        config = json.loads((folder / "config.json").read_text())
+        self._layers, self._heads = config["num_hidden_layers"], config["num_attention_heads"]
+        self._text = Text(folder)
+
+    def embed(self, sentence: str) -> np.ndarray:
+        vector = self.hidden_states(self._text.encode(sentence)).mean(0)
+        return vector / np.linalg.norm(vector)
+
+    def hidden_states(self, ids: list[int]) -> np.ndarray:
+        weights = self._weights
+        x = weights["embeddings.word_embeddings.weight"][ids] + weights["embeddings.token_type_embeddings.weight"][0]
+        x = self._norm(x + weights["embeddings.position_embeddings.weight"][: len(ids)], "embeddings.LayerNorm")
+        for layer in range(self._layers):
+            block = f"encoder.layer.{layer}."
+            q, k, v = (
+                self._dense(x, f"{block}attention.self.{part}").reshape(len(ids), self._heads, -1).transpose(1, 0, 2)
+                for part in ("query", "key", "value")
+            )
+            scores = np.exp(q @ k.transpose(0, 2, 1) / math.sqrt(q.shape[-1]))
+            mixed = (scores / scores.sum(-1, keepdims=True) @ v).transpose(1, 0, 2).reshape(x.shape)
+            attended = self._dense(mixed, f"{block}attention.output.dense")
+            x = self._norm(x + attended, f"{block}attention.output.LayerNorm")
+            inner = self._dense(x, f"{block}intermediate.dense")
+            inner = inner * 0.5 * (1 + np.vectorize(math.erf)(inner / math.sqrt(2)))
+            x = self._norm(x + self._dense(inner, f"{block}output.dense"), f"{block}output.LayerNorm")
+        return x
+
+    def _norm(self, x: np.ndarray, name: str) -> np.ndarray:
+        scaled = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-12)
+        return scaled * self._weights[name + ".weight"] + self._weights[name + ".bias"]
+
+    def _dense(self, x: np.ndarray, name: str) -> np.ndarray:
+        return x @ self._weights[name + ".weight"].T + self._weights[name + ".bias"]
+
+
+@pytest.fixture(scope="session")
+def bert_reference() -> type[BertReference]:
+    return BertReference
 
 
 @pytest.fixture(scope="session")
