@@ -73,7 +73,7 @@ def test_a_changed_limit_rolls_one_replica_at_a_time_and_cuts_nothing(loaded: Pr
     loaded.write(chat(replicas=2))
     loaded.up()
     before = replicas(loaded)
-    loaded.write(chat(replicas=2, max_output_tokens=128))
+    loaded.write(chat(replicas=2, context=384))
     assert under_load(loaded, loaded.up).failures() == []
     after = replicas(loaded)
     assert len(after) == 2

@@ -117,5 +117,5 @@ class Load:
             if stream.outcome == "open":
                 stream.outcome, stream.detail = "cut", "ended without its last event"
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            stream.outcome = "cut" if stream.tokens else "refused"
+            stream.outcome = "cut" if stream.status == 200 else "refused"
             stream.detail = f"{type(error).__name__}: {error}"
