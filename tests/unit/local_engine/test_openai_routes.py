@@ -150,13 +150,10 @@ def test_completions_stream_interleaves_choices_by_index(chat):
 
 
 def test_streamed_completions_keep_tgis_word_for_the_end_token(chat):
-    body = {"prompt": "God bless America.", "stream": True}
-    for seed in range(200):
-        *_, last, _ = chat.post("/v1/completions", body | {"seed": seed}).events
-        if last["choices"][0]["finish_reason"] != "length":
-            break
-    assert last["choices"][0]["finish_reason"] == "eos_token"
-    assert last["choices"][0]["text"] == ""
+    body = {"prompt": "Thank you, and God bless you.", "temperature": 0}
+    *_, last, _ = chat.post("/v1/completions", body | {"stream": True}).events
+    assert last["choices"] == [{"index": 0, "text": "", "logprobs": None, "finish_reason": "eos_token"}]
+    assert chat.post("/v1/completions", body).json["choices"][0]["finish_reason"] == "stop"
 
 
 @pytest.mark.parametrize(

@@ -19,15 +19,15 @@ WIDTH, HEADS, HEAD_WIDTH, INNER, LAYERS, BUCKETS, DISTANCE = 32, 4, 8, 48, 2, 8,
 TOKENS = ["<pad>", "</s>", "<unk>", *(f"w{number}" for number in range(40))]
 
 
-def make(folder: Path, *, gated: bool) -> Path:
-    """A T5 of random weights: 1.0 (ReLU, tied, scaled) or 1.1 (gated GELU, its own output layer)."""
+def make(folder: Path, *, gated: bool, tied: bool) -> Path:
+    """A T5 of random weights: 1.0 is ungated (ReLU) and tied (scaled outputs), 1.1 gated (GELU) and untied."""
     random = np.random.default_rng(3)
 
     def dense(rows: int, columns: int, scale: float = 0.3) -> np.ndarray:
         return random.normal(0, scale, (rows, columns)).astype(np.float32)
 
     weights = {"shared.weight": dense(len(TOKENS), WIDTH, 1.0)}
-    if gated:
+    if not tied:
         weights["lm_head.weight"] = dense(len(TOKENS), WIDTH)
     for stack in ("encoder", "decoder"):
         weights[f"{stack}.final_layer_norm.weight"] = 1 + dense(1, WIDTH)[0]
@@ -55,7 +55,8 @@ def make(folder: Path, *, gated: bool) -> Path:
         "feed_forward_proj": "gated-gelu" if gated else "relu",
         "dense_act_fn": "gelu_new" if gated else "relu",
         "relative_attention_max_distance": DISTANCE,
-        "tie_word_embeddings": not gated,
+        "tie_word_embeddings": True,  # as transformers 5 writes it, whatever the model is
+        "scale_decoder_outputs": tied,
         "n_positions": 64,
         "pad_token_id": 0,
         "eos_token_id": 1,
@@ -75,7 +76,8 @@ class Reference:
 
     def __init__(self, folder: Path) -> None:
         self.weights = load_file(folder / "model.safetensors")
-        self.gated = "lm_head.weight" in self.weights
+        self.tied = "lm_head.weight" not in self.weights
+        self.gated = "encoder.block.0.layer.1.DenseReluDense.wi_0.weight" in self.weights
 
     def greedy(self, source: list[int], steps: int) -> tuple[list[int], list[float]]:
         """Tokens until the end token, which is included, and their log-probabilities."""
@@ -83,11 +85,8 @@ class Reference:
         ids, log_probs = [0], []
         while len(log_probs) < steps and (len(ids) == 1 or ids[-1] != 1):
             x = self._stack("decoder", ids, memory)[-1]
-            logits = (
-                x @ self.weights["lm_head.weight"].T
-                if self.gated
-                else x * WIDTH**-0.5 @ self.weights["shared.weight"].T
-            )
+            head = self.weights["shared.weight"] * WIDTH**-0.5 if self.tied else self.weights["lm_head.weight"]
+            logits = x @ head.T
             logits = logits - logits.max()
             ids.append(int(logits.argmax()))
             log_probs.append(float(logits[ids[-1]] - np.log(np.exp(logits).sum())))
@@ -155,9 +154,11 @@ def bucket(distance: int, *, two_sided: bool) -> int:
     return offset + min(far, buckets - 1)
 
 
-@pytest.mark.parametrize("gated", [False, True], ids=["t5-1.0", "t5-1.1"])
-def test_converted_model_writes_what_the_reference_writes(tmp_path: Path, gated: bool):
-    source = make(tmp_path, gated=gated)
+@pytest.mark.parametrize(
+    ("gated", "tied"), [(False, True), (True, False), (True, True)], ids=["t5-1.0", "t5-1.1", "the kit's"]
+)
+def test_converted_model_writes_what_the_reference_writes(tmp_path: Path, gated: bool, tied: bool):
+    source = make(tmp_path, gated=gated, tied=tied)
     config = json.loads((source / "config.json").read_text())
     spec = t5.spec(config, load_file(source / "model.safetensors"), source)
     spec.validate()
@@ -178,7 +179,7 @@ def test_converted_model_writes_what_the_reference_writes(tmp_path: Path, gated:
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make(tmp_path_factory.mktemp("random-t5"), gated=False)
+    return make(tmp_path_factory.mktemp("random-t5"), gated=False, tied=True)
 
 
 @pytest.fixture(scope="module")
