@@ -79,7 +79,6 @@ class _Walk:
         self.running = _standing(before.assignments)
         self.wanted = _standing(after.assignments)
         self.nodes = _groups((*before.nodes, *after.nodes))
-        self.counts = {_key(group): group.count for group in before.nodes}
         self.steps: list[Step] = []
         self.cost = 0.0
         self.most: Counter[str] = Counter(self._held())
@@ -88,13 +87,18 @@ class _Walk:
         return self.running != self.wanted
 
     def start(self) -> bool:
-        """Start all missing replicas of one place whose nodes quotas allow."""
+        """Start missing replicas of one place: as many as quotas leave room for."""
         for (model, spot), count in sorted(self.wanted.items()):
-            missing = count - self.running.get((model, spot), 0)
-            if missing > 0 and self._grow(spot):
-                self.running[model, spot] = count
-                self._record("start", model, missing, spot, self.models[model].startup.cold_seconds / 60)
-                return True
+            standing = self.running.get((model, spot), 0)
+            for more in range(count - standing, 0, -1):
+                self.running[model, spot] = standing + more
+                if self._within_quotas():
+                    self._record("start", model, more, spot, self.models[model].startup.cold_seconds / 60)
+                    return True
+            if standing:
+                self.running[model, spot] = standing
+            else:
+                self.running.pop((model, spot), None)
         return False
 
     def stop(self) -> bool:
@@ -104,11 +108,11 @@ class _Walk:
             while extra > 0 and not self._enough(model, spot, extra):
                 extra -= 1
             if extra > 0:
-                self.running[model, spot] = count - extra
+                # Nodes are given back when the replicas have ended, so they are paid for and held until then.
                 self._record("stop", model, extra, spot, _DRAIN_MINUTES)
+                self.running[model, spot] = count - extra
                 if not self.running[model, spot]:
                     del self.running[model, spot]
-                self._shrink(spot)
                 return True
         return False
 
@@ -118,34 +122,29 @@ class _Walk:
         for (model, spot), count in sorted(self.wanted.items()):
             if count > self.running.get((model, spot), 0):
                 kind = spot[2].split(":")[0]
-                key = spot[:3]
-                grown = dict(self.counts) | {key: max(self.counts.get(key, 0), _groups(self.after.nodes)[key].count)}
-                needed, most = self._held(grown)[kind], self.quotas.get(kind, 0)
+                standing = self.running.get((model, spot), 0)
+                self.running[model, spot] = standing + 1
+                needed, most = self._held()[kind], self.quotas.get(kind, 0)
+                self.running[model, spot] = standing
                 rule = f"leaves no room to start {model} on {spot[0]} before old replicas end, and none can be spared"
                 problems.append(problem(f"aws.quotas.{kind}", most, rule, f"ask for {needed} while it moves"))
         return problems
 
-    def _grow(self, spot: Spot) -> bool:
-        key = spot[:3]
-        group = _groups(self.after.nodes)[key]
-        grown = dict(self.counts) | {key: max(self.counts.get(key, 0), group.count)}
-        held = self._held(grown)
-        if any(held[gpu] > most for gpu, most in self.quotas.items()):
-            return False
-        self.counts = grown
-        return True
+    def _within_quotas(self) -> bool:
+        held = self._held()
+        return all(held[gpu] <= most for gpu, most in self.quotas.items())
 
-    def _shrink(self, spot: Spot) -> None:
-        """Give nodes back when nothing that is to leave stands on them any more."""
-        key = spot[:3]
-        leaving = any(
-            count > self.wanted.get((model, where), 0)
-            for (model, where), count in self.running.items()
-            if where[:3] == key
-        )
-        if not leaving:
-            wanted = _groups(self.after.nodes).get(key)
-            self.counts[key] = wanted.count if wanted else 0
+    def _count(self, key: tuple[str, str, str]) -> int:
+        """Return nodes of a group: as planned before or after, in between as many as the replicas on it fill."""
+        here = {place: count for place, count in self.running.items() if place[1][:3] == key and count}
+        for plan in (self.after, self.before):
+            standing = {place: n for place, n in _standing(plan.assignments).items() if place[1][:3] == key}
+            if here == standing:
+                planned = _groups(plan.nodes).get(key)
+                return planned.count if planned else 0
+        group = self.nodes[key]
+        units = sum(count * spot[3] for (_, spot), count in here.items())
+        return -(-units // (group.gpus * max(1, len(group.layout))))
 
     def _enough(self, model: str, spot: Spot, fewer: int) -> bool:
         """Return whether the model's other replicas carry its traffic."""
@@ -174,14 +173,14 @@ class _Walk:
     def _old_replicas(self, model: str) -> int:
         return self.old[model].replicas if model in self.old else 0
 
-    def _held(self, counts: Mapping[tuple[str, str, str], int] | None = None) -> Counter[str]:
+    def _held(self) -> Counter[str]:
         held: Counter[str] = Counter()
-        for key, count in (self.counts if counts is None else counts).items():
-            held[key[2].split(":")[0]] += self.nodes[key].gpus * count
+        for key, group in self.nodes.items():
+            held[key[2].split(":")[0]] += group.gpus * self._count(key)
         return held
 
     def _hourly(self) -> float:
-        return sum(self.nodes[key].hourly / max(1, self.nodes[key].count) * count for key, count in self.counts.items())
+        return sum(group.hourly / max(1, group.count) * self._count(key) for key, group in self.nodes.items())
 
     def _record(self, action: str, model: str, replicas: int, spot: Spot, minutes: float) -> None:
         held = self._held()
