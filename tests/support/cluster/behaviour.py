@@ -21,7 +21,7 @@ class Behaviour:
     job: float | None = None
     """Run time of a Job's pod. Default: 0.5."""
     crash: float | None = None
-    """Containers exit with 1 after that time instead of becoming ready, and crash-loop unless `restartPolicy: Never`."""
+    """Containers exit with 1 after that time, never ready; they crash-loop unless `restartPolicy: Never`."""
     pull_error: str = ""
     """The image cannot be pulled; the message of the registry."""
     unready: bool = False

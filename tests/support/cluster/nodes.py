@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from infra.planning.catalogue.instances import Instance, aws_instances
-from infra.planning.text import GIB
+from infra.planning.text import GIB, MIB
 from tests.support.cluster.api import Object
 
 GPU_RESOURCE = "nvidia.com/gpu"
@@ -55,7 +55,7 @@ class Nodes:
 
     def _object(self, name: str, zone: str) -> Object:
         instance = _instance(self.instance)
-        device = _device(instance)
+        device = device_of(instance)
         labels = {
             "kubernetes.io/hostname": name,
             "kubernetes.io/arch": "amd64",
@@ -105,11 +105,11 @@ MIXED = (
 def _instance(name: str) -> Instance:
     if name in _PLAIN:
         vcpus, gib, pods = _PLAIN[name]
-        return Instance(name, "", 0, vcpus, gib * GIB // 2**20, 1.25e9, 0, pods)
+        return Instance(name, "", 0, vcpus, gib * GIB // MIB, 1.25e9, 0, pods)
     return aws_instances()[name]
 
 
-def _device(instance: Instance) -> str:
+def device_of(instance: Instance) -> str:
     """The resource that its accelerators are asked for by; empty when it has none."""
     if not instance.gpu:
         return ""
@@ -123,7 +123,7 @@ def _device_labels(instance: Instance) -> dict[str, str]:
         "nvidia.com/gpu.present": "true",
         "nvidia.com/gpu.count": str(instance.gpus),
         "nvidia.com/gpu.product": PRODUCTS[instance.gpu],
-        "nvidia.com/gpu.memory": str(instance.device.memory_mib),
+        "nvidia.com/gpu.memory": str(instance.device.memory_bytes // MIB),
         "karpenter.k8s.aws/instance-gpu-name": instance.gpu.partition("-")[0],
         "karpenter.k8s.aws/instance-gpu-count": str(instance.gpus),
     }

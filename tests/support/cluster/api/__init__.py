@@ -2,7 +2,7 @@
 
 from tests.support.cluster.api.client import JSON_PATCH, MERGE, Client, Object
 from tests.support.cluster.api.discovery import Resource
-from tests.support.cluster.api.errors import ApiError, NoSuchKind, Unreachable
+from tests.support.cluster.api.errors import ApiError, NoSuchKindError, UnreachableError
 from tests.support.cluster.api.kubeconfig import Access, KubeconfigError
 
 __all__ = [
@@ -12,8 +12,8 @@ __all__ = [
     "ApiError",
     "Client",
     "KubeconfigError",
-    "NoSuchKind",
+    "NoSuchKindError",
     "Object",
     "Resource",
-    "Unreachable",
+    "UnreachableError",
 ]

@@ -29,7 +29,7 @@ class Client:
         return str(self._transport.request("GET", "/version")["gitVersion"])
 
     def ready(self) -> bool:
-        """Whether the server says that it is ready. Raises Unreachable while there is none."""
+        """Whether the server says that it is ready. Raises UnreachableError while there is none."""
         try:
             return self._transport.text("/readyz") == "ok"
         except ApiError:
@@ -122,7 +122,7 @@ class Client:
         return sorted(found, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""))
 
     def namespaced(self, api_version: str, kind: str) -> bool:
-        """Whether objects of a kind live in namespaces. Raises NoSuchKind."""
+        """Whether objects of a kind live in namespaces. Raises NoSuchKindError."""
         return self._find(api_version, kind).namespaced
 
     def _find(self, api_version: str, kind: str) -> Resource:

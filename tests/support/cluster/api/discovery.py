@@ -3,7 +3,7 @@
 import threading
 from dataclasses import dataclass
 
-from tests.support.cluster.api.errors import ApiError, NoSuchKind
+from tests.support.cluster.api.errors import ApiError, NoSuchKindError
 from tests.support.cluster.api.transport import Transport
 
 
@@ -33,13 +33,13 @@ class Discovery:
         self._known: dict[tuple[str, str], Resource] = {}
 
     def find(self, api_version: str, kind: str) -> Resource:
-        """Raises NoSuchKind when the server does not serve it."""
+        """Raises NoSuchKindError when the server does not serve it."""
         with self._lock:
             if (api_version, kind) not in self._known:
                 self._known.update({(r.api_version, r.kind): r for r in self.of(api_version)})
             found = self._known.get((api_version, kind))
         if found is None:
-            raise NoSuchKind(f'no matches for kind "{kind}" in version "{api_version}"')
+            raise NoSuchKindError(f'no matches for kind "{kind}" in version "{api_version}"')
         return found
 
     def of(self, api_version: str) -> list[Resource]:

@@ -3,7 +3,7 @@
 from typing import Any
 
 
-class Unreachable(Exception):
+class UnreachableError(Exception):
     """No answer from the API server: it is down, is another server, or its certificate is not the one expected."""
 
 
@@ -42,5 +42,5 @@ class ApiError(Exception):
         return [f"{cause.get('field', '')}: {cause.get('message', '')}" for cause in self.details.get("causes", [])]
 
 
-class NoSuchKind(Exception):
+class NoSuchKindError(Exception):
     """The API server knows no such kind: its CustomResourceDefinition is not there (yet)."""

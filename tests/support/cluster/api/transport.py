@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from tests.support.cluster.api.errors import ApiError, Unreachable
+from tests.support.cluster.api.errors import ApiError, UnreachableError
 from tests.support.cluster.api.kubeconfig import Access
 
 SECONDS = 30.0
@@ -29,7 +29,7 @@ class Transport:
         self._kept = threading.local()
 
     def request(self, method: str, path: str, body: Any = None, content: str = "application/json", **query: Any) -> Any:
-        """One answer as JSON. Raises ApiError for a refusal, Unreachable where there is no answer."""
+        """One answer as JSON. Raises ApiError for a refusal, UnreachableError where there is no answer."""
         return json.loads(self._send(method, self._target(path, query), body, content))
 
     def text(self, path: str) -> str:
@@ -49,7 +49,7 @@ class Transport:
         except TimeoutError:
             return
         except _BROKEN as error:
-            raise Unreachable(self._said(error)) from error
+            raise UnreachableError(self._said(error)) from error
         finally:
             connection.close()
 
@@ -63,7 +63,7 @@ class Transport:
         if kept is not None:
             try:
                 return self._exchange(kept, method, target, data, headers)
-            except Unreachable:
+            except UnreachableError:
                 self._kept.connection = None
         fresh = self._connect(SECONDS)
         answer = self._exchange(fresh, method, target, data, headers)
@@ -86,7 +86,7 @@ class Transport:
             content = answer.read()
         except _BROKEN as error:
             connection.close()
-            raise Unreachable(self._said(error)) from error
+            raise UnreachableError(self._said(error)) from error
         if close:
             connection.close()
         if answer.status >= 400:

@@ -1,0 +1,159 @@
+"""A Pulumi program for Kubernetes under the real engine, the test provider in the place of the real one."""
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import yaml
+
+from infra.toolchain import engine_env
+from tests.fakes import kubernetes_provider
+
+STACK = "test"
+PATIENCE_SECONDS = 180
+_PREFACE = """\
+import pulumi
+import pulumi_kubernetes as k8s
+from pulumi import CustomTimeouts, ResourceOptions
+
+cluster = k8s.Provider("cluster", kubeconfig=open("kubeconfig").read(), cluster_identifier="test")
+on_cluster = ResourceOptions(provider=cluster)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of `pulumi`, at its end."""
+
+    status: int
+    output: str
+    events: list[dict[str, Any]]
+    """The engine's own event log."""
+
+    def operations(self) -> dict[str, str]:
+        """What was, or would be, done, by name of the resource; those that stay the same are left out."""
+        found = {}
+        for event in self.events:
+            metadata = event.get("resourcePreEvent", {}).get("metadata")
+            if metadata and metadata["op"] != "same":
+                # Of the steps of a replacement the last one tells.
+                found[metadata["urn"].rpartition("::")[2]] = metadata["op"]
+        return found
+
+    def counts(self) -> Counter[str]:
+        """Resources by operation, the ones that stay the same included."""
+        summary: dict[str, Any] = next((event["summaryEvent"] for event in self.events if "summaryEvent" in event), {})
+        return Counter(summary.get("resourceChanges", {}))
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A project in a folder of its own, with a stack in that folder."""
+
+    root: Path
+
+    @classmethod
+    def make(cls, root: Path, kubeconfig: Path) -> "Program":
+        """Lays it out; its stack is empty."""
+        program = cls(root)
+        document = {
+            "name": "small",
+            "runtime": {"name": "python", "options": {"virtualenv": ".venv"}},
+            "main": "infra",
+            "backend": {"url": f"file://{root}/state"},
+            "plugins": {"providers": [{"name": "kubernetes", "path": str(kubernetes_provider.FOLDER)}]},
+        }
+        (root / "infra").mkdir(parents=True)
+        (root / "state").mkdir()
+        (root / ".venv").symlink_to(sys.prefix)
+        (root / "Pulumi.yaml").write_text(yaml.safe_dump(document))
+        (root / "infra/kubeconfig").write_text(kubeconfig.read_text())
+        program.write("")
+        assert program.pulumi("stack", "init").status == 0
+        return program
+
+    def write(self, text: str, preface: str = _PREFACE) -> None:
+        """The program; it finds `k8s`, the provider resource `cluster` and the options `on_cluster`."""
+        (self.root / "infra/__main__.py").write_text(preface + dedent(text))
+
+    def start(self, *arguments: str) -> "subprocess.Popen[str]":
+        """`pulumi ARGUMENTS` for the stack, in a process group of its own."""
+        return subprocess.Popen(
+            ["pulumi", *arguments, "--stack", STACK, "--non-interactive"],
+            cwd=self.root,
+            env=self._variables(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            process_group=0,
+        )
+
+    def finish(self, started: "subprocess.Popen[str]") -> Run:
+        """Waits for its end."""
+        output, _ = started.communicate(timeout=PATIENCE_SECONDS)
+        log = self.root / "events"
+        events = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+        return Run(started.returncode, output, events)
+
+    def pulumi(self, *arguments: str) -> Run:
+        """The same to its end."""
+        return self.finish(self.start(*arguments))
+
+    def preview(self, *arguments: str) -> Run:
+        """What would be done; must succeed."""
+        return self._good(self._logged("preview", *arguments))
+
+    def up(self, *arguments: str) -> Run:
+        """A deployment that must succeed."""
+        return self._good(self.try_up(*arguments))
+
+    def try_up(self, *arguments: str) -> Run:
+        """A deployment that may fail."""
+        return self._logged("up", "--yes", "--skip-preview", *arguments)
+
+    def start_up(self, *arguments: str) -> "subprocess.Popen[str]":
+        """A deployment under way."""
+        return self.start("up", "--yes", "--skip-preview", *self._log(), *arguments)
+
+    def destroy(self) -> Run:
+        """Removes everything; must succeed."""
+        return self._good(self._logged("destroy", "--yes", "--skip-preview"))
+
+    def state(self) -> dict[str, dict[str, Any]]:
+        """The resources of the stack by their names, as the engine keeps them."""
+        run = self._good(self.pulumi("stack", "export"))
+        resources = json.loads(run.output)["deployment"].get("resources", [])
+        return {resource["urn"].rpartition("::")[2]: resource for resource in resources}
+
+    def _logged(self, *arguments: str) -> Run:
+        return self.pulumi(*arguments, *self._log())
+
+    def _log(self) -> tuple[str, str]:
+        log = self.root / "events"
+        log.unlink(missing_ok=True)
+        return ("--event-log", str(log))
+
+    @staticmethod
+    def _good(run: Run) -> Run:
+        assert run.status == 0, run.output
+        return run
+
+    def _variables(self) -> dict[str, str]:
+        # What a developer has set for clusters of their own must not reach a test.
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PULUMI", "KUBE"))}
+        return {
+            **inherited,
+            **engine_env(),
+            "PULUMI_HOME": str(self.root / "home"),
+            "PULUMI_CONFIG_PASSPHRASE": "any",
+            # Shows the option for the event log.
+            "PULUMI_DEBUG_COMMANDS": "true",
+            "PULUMI_ERROR_OUTPUT_STRING": "1",
+            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "1",
+        }
