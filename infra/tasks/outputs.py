@@ -41,6 +41,7 @@ def curl(outputs: Mapping[str, Any]) -> str:
         "model": name,
         "messages": [{"role": "user", "content": "Call me Ishmael."}],
         "max_tokens": 40,
+        "temperature": 0,
         "stream": True,
     }
     return (

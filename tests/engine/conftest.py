@@ -12,7 +12,7 @@ CHAT = {"engine": "local", "source": "store://tiny-gpt2", "context": 512, "max_o
 MODELS = {
     "chat": CHAT,
     "repair": {"engine": "local", "source": "store://tiny-t5", "context": 128, "max_output_tokens": 64, "replicas": 1},
-    "embed": {"engine": "local", "source": "store://minilm", "replicas": 1},
+    "embed": {"engine": "local", "source": "store://minilm", "context": 256, "replicas": 1},
     "ngram": {"engine": "local", "source": "store://ngram", "context": 512, "max_output_tokens": 256, "replicas": 1},
 }
 

@@ -1,6 +1,7 @@
 """The clients that people have, against the URLs that `up` prints."""
 
 import json
+import time
 import urllib.error
 import urllib.request
 
@@ -10,7 +11,7 @@ from huggingface_hub import InferenceClient
 
 from tests.support.project import Project
 
-PROMPT = "Call me Ishmael. Some years ago"
+PROMPT = "Call me Ishmael."
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +44,7 @@ def test_openai_streamed_chat_with_usage(client: openai.OpenAI) -> None:
             model="chat",
             messages=[{"role": "user", "content": PROMPT}],
             max_tokens=12,
+            temperature=0,
             stream=True,
             stream_options={"include_usage": True},
         )
@@ -130,7 +132,5 @@ def test_prometheus_scrapes_servers_gateway_and_itself(stack: Project) -> None:
         seen = {row["metric"].get("replica") or row["metric"]["job"] for row in rows}
         if seen >= wanted:
             return
-        import time
-
         time.sleep(0.5)
     assert seen >= wanted
