@@ -26,21 +26,17 @@ def main() -> None:
             capture_per_request=True,
         )
         summary = report.summary
-        print(
-            json.dumps(
-                {
-                    "ttft_p50": summary["median_ttft_ms"] / 1e3,
-                    "ttft_p95": summary["p95_ttft_ms"] / 1e3,
-                    "ttft_mean": summary["mean_ttft_ms"] / 1e3,
-                    "itl_mean": summary["mean_itl_ms"] / 1e3,
-                    "itl_p95": summary["p95_itl_ms"] / 1e3,
-                    "duration": summary["duration_ms"] / 1e3,
-                    "reused": summary["prefix_cache_reused_ratio"],
-                    "requests": summary["completed_requests"],
-                }
-            ),
-            flush=True,
-        )
+        figures = {
+            "ttft_p50": summary["median_ttft_ms"] / 1e3,
+            "ttft_p95": summary["p95_ttft_ms"] / 1e3,
+            "itl_mean": summary["mean_itl_ms"] / 1e3,
+            "itl_p95": summary["p95_itl_ms"] / 1e3,
+            "duration": summary["duration_ms"] / 1e3,
+            "reused": summary["prefix_cache_reused_ratio"],
+            "requests": summary["completed_requests"],
+        }
+        sys.stdout.write(json.dumps(figures) + "\n")
+        sys.stdout.flush()
 
 
 main()

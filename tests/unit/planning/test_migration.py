@@ -53,9 +53,7 @@ def test_a_quota_makes_it_go_piece_by_piece() -> None:
 
 def test_no_way_that_keeps_the_objectives_is_an_error() -> None:
     before, after = plan("l4", 4, 1.0, 3.2), on_other_nodes(plan("l4", 4, 1.0, 3.0))
-    with pytest.raises(
-        PlanError, match=r"aws\.quotas\.l4 = 4: leaves no room to start .* ask for 5 while"
-    ):
+    with pytest.raises(PlanError, match=r"aws\.quotas\.l4 = 4: leaves no room to start .* ask for 5 while"):
         migrate(before, after, {"l4": 4})
 
 
