@@ -1,36 +1,34 @@
 """The gateway: one address in front of all models. Pure builders of Envoy's configuration, and the module it loads."""
 
 from serving.gateway.admin import Admin, AdminError
+from serving.gateway.care import Dns, Health, Hold, Retries, Timeouts, Tokens
 from serving.gateway.config import files, static
 from serving.gateway.drain import active_streams, drain
 from serving.gateway.endpoints import Backend
 from serving.gateway.install import InstallError, install, validate
 from serving.gateway.keys import digest, new_key
+from serving.gateway.model import Model
 from serving.gateway.process import command, environment
+from serving.gateway.provider import Provider
 from serving.gateway.registry import Registry, RegistryError
-from serving.gateway.spec import (
-    GatewaySpec,
-    HashOn,
-    Health,
-    Model,
-    Policy,
-    Retries,
-    Routing,
-    SpecError,
-    Tenant,
-    Timeouts,
-)
+from serving.gateway.routing import HashOn, Policy, Routing
+from serving.gateway.spec import GatewaySpec, SpecError
+from serving.gateway.tenant import Priority, Tenant
 
 __all__ = [
     "Admin",
     "AdminError",
     "Backend",
+    "Dns",
     "GatewaySpec",
     "HashOn",
     "Health",
+    "Hold",
     "InstallError",
     "Model",
     "Policy",
+    "Priority",
+    "Provider",
     "Registry",
     "RegistryError",
     "Retries",
@@ -38,6 +36,7 @@ __all__ = [
     "SpecError",
     "Tenant",
     "Timeouts",
+    "Tokens",
     "active_streams",
     "command",
     "digest",

@@ -7,7 +7,7 @@ FIELDS = {
     "tenant": f"%DYNAMIC_METADATA({FILTER}:tenant)%",
     "model": f"%REQ({MODEL_HEADER})%",
     "method": "%REQ(:METHOD)%",
-    "path": "%PATH(NQ:ORIG)%",
+    "path": "%PATH(NQ:ORIG_OR_PATH)%",
     "protocol": "%PROTOCOL%",
     "client": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
     "status": "%RESPONSE_CODE%",
@@ -20,6 +20,9 @@ FIELDS = {
     "ttft_ms": "%COMMON_DURATION(DS_RX_BEG:US_RX_BODY_BEG:ms)%",
     "request_bytes": "%BYTES_RECEIVED%",
     "response_bytes": "%BYTES_SENT%",
+    "prompt_tokens": f"%DYNAMIC_METADATA({FILTER}:prompt_tokens)%",
+    "cached_tokens": f"%DYNAMIC_METADATA({FILTER}:cached_tokens)%",
+    "generated_tokens": f"%DYNAMIC_METADATA({FILTER}:generated_tokens)%",
     "cached_bytes": f"%DYNAMIC_METADATA({FILTER}:cached_bytes)%",
 }
 """Without the query: nothing in the kit's APIs needs one, and people put keys there."""

@@ -1,20 +1,38 @@
 """One cluster a model: where its backends come from, how they are checked, chosen and protected."""
 
+from collections.abc import Callable
 from pathlib import Path
 
-from serving.gateway.envoy import BUFFER_BYTES, FILTER, MODULE, Json, extension, seconds
-from serving.gateway.spec import Model, Policy
+from serving.gateway.care import Dns, Timeouts
+from serving.gateway.envoy import BUFFER_BYTES, FILTER, MODULE, Json, extension, seconds, socket_address
+from serving.gateway.model import Model
+from serving.gateway.provider import URL, Provider
+from serving.gateway.routing import Policy
+from serving.gateway.spec import GatewaySpec
 
+_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
+"""Where Debian and the images of the kit keep the certificates of the authorities."""
 _POLICIES = "load_balancing_policies"
 
 
-def cluster(model: Model, source: Json) -> Json:
-    """The cluster of a model; `source` says where endpoints come from (`eds`, or a static load assignment)."""
+def clusters(spec: GatewaySpec, source: Callable[[str], Json]) -> list[Json]:
+    """All clusters; `source` gives the endpoints of a name in the registry."""
+    found = []
+    for model in spec.models:
+        if model.dns:
+            found.append(_cluster(model, model.name, _dns(model.name, model.dns)))
+        found += [_cluster(model, name, source(name)) for name in model.backends]
+    return found + [_provider(provider) for provider in spec.providers]
+
+
+def _cluster(model: Model, name: str, source: Json) -> Json:
     return {
-        "name": model.name,
+        "name": name,
+        # Who leaves discovery gets no new requests, healthy or not. A DNS answer without addresses is another matter
+        # (see _dns).
+        "ignore_health_on_host_removal": True,
         **source,
-        "connect_timeout": seconds(model.timeouts.connect),
-        "per_connection_buffer_limit_bytes": BUFFER_BYTES,
+        **_connections(model.timeouts),
         "load_balancing_policy": {"policies": [{"typed_extension_config": _policy(model)}]},
         "common_lb_config": {
             # Otherwise Envoy sends to dead backends as soon as half of them are dead.
@@ -37,9 +55,14 @@ def cluster(model: Model, source: Json) -> Json:
             ]
         },
         "health_checks": [_health_check(model)],
-        # Who leaves discovery gets no new requests, healthy or not.
-        "ignore_health_on_host_removal": True,
         "outlier_detection": _outliers(),
+    }
+
+
+def _connections(timeouts: Timeouts) -> Json:
+    return {
+        "connect_timeout": seconds(timeouts.connect),
+        "per_connection_buffer_limit_bytes": BUFFER_BYTES,
         "typed_extension_protocol_options": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                 "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
@@ -48,6 +71,61 @@ def cluster(model: Model, source: Json) -> Json:
                 "common_http_protocol_options": {"idle_timeout": "50s"},
             }
         },
+    }
+
+
+def _provider(provider: Provider) -> Json:
+    """A remote service: no health checks of ours, its certificate checked against the system's authorities."""
+    matched = URL.fullmatch(provider.url)
+    scheme, host, port = (matched[1], matched[2], matched[3]) if matched else ("https", "", None)
+    made: Json = {
+        "name": provider.name,
+        "type": "LOGICAL_DNS",
+        "dns_lookup_family": "V4_PREFERRED",
+        "load_assignment": _hosts(provider.name, host, int(port) if port else (443 if scheme == "https" else 80)),
+        **_connections(provider.timeouts),
+    }
+    if scheme == "https":
+        context = {
+            "sni": host,
+            "common_tls_context": {
+                "validation_context": {
+                    "trusted_ca": {"filename": _AUTHORITIES},
+                    "match_typed_subject_alt_names": [{"san_type": "DNS", "matcher": {"exact": host}}],
+                }
+            },
+        }
+        made["transport_socket"] = extension(
+            "envoy.transport_sockets.tls", "transport_sockets.tls.v3.UpstreamTlsContext", **context
+        )
+    return made
+
+
+def _dns(name: str, dns: Dns) -> Json:
+    source: Json = {
+        "type": "STRICT_DNS",
+        "dns_lookup_family": "V4_PREFERRED",
+        "dns_refresh_rate": seconds(dns.refresh),
+        "respect_dns_ttl": False,
+        # An answer without addresses does not empty the set: backends stay until they fail their health checks.
+        "ignore_health_on_host_removal": False,
+        "load_assignment": _hosts(name, dns.name, dns.port),
+    }
+    if dns.resolvers:
+        addresses = [address.rsplit(":", 1) for address in dns.resolvers]
+        source["typed_dns_resolver_config"] = extension(
+            "envoy.network.dns_resolver.cares",
+            "network.dns_resolver.cares.v3.CaresDnsResolverConfig",
+            resolvers=[socket_address(host, int(port)) for host, port in addresses],
+            dns_resolver_options={"no_default_search_domain": True},
+        )
+    return source
+
+
+def _hosts(name: str, host: str, port: int) -> Json:
+    return {
+        "cluster_name": name,
+        "endpoints": [{"lb_endpoints": [{"endpoint": {"address": socket_address(host, port)}}]}],
     }
 
 

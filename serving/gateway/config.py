@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from serving.gateway.bootstrap import base, bootstrap
-from serving.gateway.clusters import cluster, eds
+from serving.gateway.clusters import clusters, eds
 from serving.gateway.endpoints import assignment
 from serving.gateway.envoy import Json, discovery
 from serving.gateway.listeners import listener, rds
@@ -17,7 +17,7 @@ def files(spec: GatewaySpec, directory: Path) -> dict[str, Json]:
     return {
         "bootstrap.json": bootstrap(spec, directory),
         "lds.json": discovery("config.listener.v3.Listener", [listener(spec, rds(directory))]),
-        "cds.json": discovery("config.cluster.v3.Cluster", [cluster(m, eds(m.name, directory)) for m in spec.models]),
+        "cds.json": discovery("config.cluster.v3.Cluster", clusters(spec, lambda name: eds(name, directory))),
         "rds.json": discovery("config.route.v3.RouteConfiguration", [routes(spec)]),
     }
 
@@ -27,8 +27,6 @@ def static(spec: GatewaySpec) -> Json:
     return base(spec) | {
         "static_resources": {
             "listeners": [listener(spec, {"route_config": routes(spec)})],
-            "clusters": [
-                cluster(m, {"type": "STATIC", "load_assignment": assignment(m.name, [])}) for m in spec.models
-            ],
+            "clusters": clusters(spec, lambda name: {"type": "STATIC", "load_assignment": assignment(name, [])}),
         }
     }

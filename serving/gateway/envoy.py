@@ -7,11 +7,14 @@ from typing import Any
 Json = dict[str, Any]
 """A JSON object."""
 
-MODULE: Json = {"name": "picker", "do_not_close": True}
-"""libpicker.so on ENVOY_DYNAMIC_MODULES_SEARCH_PATH. Never unloaded: its pools outlive configurations."""
+MODULE: Json = {"name": "picker", "do_not_close": True, "metrics_namespace": "berth"}
+"""libpicker.so on ENVOY_DYNAMIC_MODULES_SEARCH_PATH. Never unloaded: its pools outlive configurations. Its statistics
+are envoy_berth_… in Prometheus's format."""
 
 MODEL_HEADER = "x-berth-model"
 """Set by the module (src/filter.rs); routes match on it. A client's own value is dropped."""
+REVISION_HEADER = "x-berth-revision"
+"""Set by the module to "stable" when the new revision of a model has no backend."""
 TENANT_HEADER = "x-berth-tenant"
 """Set by the module."""
 FILTER = "berth"

@@ -73,8 +73,9 @@ def install(
                     "memory are fixed at its start. Stop the gateway first (serving.gateway.drain), or say "
                     "change_listener=True and lose the streams that outlive the drain time"
                 )
-    for model in spec.models:
-        registry.open(model.name)
+    registered = {name for model in spec.models for name in model.backends}
+    for name in sorted(registered):
+        registry.open(name)
     clusters = {r["name"]: r for r in _resources(old["cds.json"])} | {r["name"]: r for r in _resources(new["cds.json"])}
     between = discovery("config.cluster.v3.Cluster", [_untyped(r) for r in clusters.values()])
     write_json(directory / "cds.json", between)
@@ -88,7 +89,7 @@ def install(
             write_json(directory / name, new[name])
     if running and admin:
         _wait(admin, _CDS, new["cds.json"]["version_info"], patience)
-    for gone in clusters.keys() - {m.name for m in spec.models}:
+    for gone in clusters.keys() - registered:
         registry.forget(gone)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from serving.gateway.atomic import write_json
 from serving.gateway.endpoints import Backend, assignment, read
 from serving.gateway.envoy import discovery
-from serving.gateway.spec import NAME
+from serving.gateway.rules import NAME
 
 KIND = "config.endpoint.v3.ClusterLoadAssignment"
 

@@ -3,17 +3,31 @@
 Everything that changes while streams are open is here, in the clusters or in the endpoints; never in the listener.
 """
 
-from serving.gateway.envoy import FILTER, MODEL_HEADER, MODULE, TENANT_HEADER, Json, extension, seconds
+from collections.abc import Iterator, Mapping
+
+from serving.gateway.care import Timeouts
+from serving.gateway.envoy import FILTER, MODEL_HEADER, MODULE, REVISION_HEADER, TENANT_HEADER, Json, extension, seconds
 from serving.gateway.listeners import ROUTES
-from serving.gateway.spec import GatewaySpec, HashOn, Model, Policy
+from serving.gateway.model import Model
+from serving.gateway.provider import URL, Provider
+from serving.gateway.routing import HashOn, Policy
+from serving.gateway.spec import GatewaySpec
+from serving.gateway.tenant import Priority
 
 _SLACK_BYTES = 1 << 16
 """Over the largest body, so that retries keep it: Envoy drops a retry when its copy of the body would be larger."""
 
 
+_SHED_AT = {Priority.LOW: 1.0, Priority.NORMAL: 1.5, Priority.HIGH: 2.0}
+"""The load (requests in flight as a share of what the healthy backends run at once) from which requests are refused."""
+_BACKSTOP_SECONDS = 10.0
+"""Envoy's own idle limit comes this much after the module's, which answers better."""
+
+
 def routes(spec: GatewaySpec) -> Json:
     """The route configuration."""
     nowhere = {"match": {"prefix": "/"}, "name": "nowhere", "direct_response": {"status": 404}}
+    every = [route for model in spec.models for route in _routes(spec, model)]
     return {
         "name": ROUTES,
         "virtual_hosts": [
@@ -21,7 +35,7 @@ def routes(spec: GatewaySpec) -> Json:
                 "name": "all",
                 "domains": ["*"],
                 "typed_per_filter_config": {FILTER: _module_config(spec)},
-                "routes": [*(_route(spec, model) for model in spec.models), nowhere],
+                "routes": [*every, *(_provider_route(spec, p) for p in spec.providers), nowhere],
             }
         ],
     }
@@ -31,8 +45,19 @@ def _module_config(spec: GatewaySpec) -> Json:
     """What the module reads in src/config.rs."""
     config = {
         "max_body": spec.max_body_bytes,
-        "models": [_module_model(model) for model in spec.models],
-        "tenants": [{"name": t.name, "keys": list(t.key_digests)} for t in spec.tenants],
+        "models": [*map(_module_model, spec.models), *map(_module_provider, spec.providers)],
+        "tenants": [
+            {
+                "name": tenant.name,
+                "keys": list(tenant.key_digests),
+                "shed_at": _SHED_AT[tenant.priority],
+                **_given(
+                    requests_per_minute=tenant.requests_per_minute,
+                    tokens_per_minute=tenant.tokens_per_minute,
+                ),
+            }
+            for tenant in spec.tenants
+        ],
     }
     return {
         "@type": "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilterPerRoute",
@@ -42,32 +67,99 @@ def _module_config(spec: GatewaySpec) -> Json:
     }
 
 
+def _given(**fields: object) -> Json:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
 def _module_model(model: Model) -> Json:
     return {
         "name": model.name,
+        "task": str(model.task),
         "openai": list(model.openai),
         "native": list(model.native),
         "picks": model.routing.policy is Policy.ESTIMATED_TTFT,
+        "fallback": list(model.fallback),
+        "canary": model.canary_percent > 0,
+        **_times(model.timeouts),
+        "hold_ms": round(model.hold.seconds * 1000),
+        "hold_requests": model.hold.requests,
+        "most_choices": model.most_choices,
+        "meter_streams": True,
+        **_given(default_tokens=model.tokens.default, most_tokens=model.tokens.most),
     }
 
 
-def _route(spec: GatewaySpec, model: Model) -> Json:
+def _module_provider(provider: Provider) -> Json:
+    matched = URL.fullmatch(provider.url)
+    path = (matched[4] or "") if matched else ""
+    return {
+        "name": provider.name,
+        **_times(provider.timeouts),
+        "meter_streams": True,
+        "provider": {"model": provider.model, "path": path.rstrip("/"), "key": provider.key},
+    }
+
+
+def _times(timeouts: Timeouts) -> Json:
+    return {"first_token_ms": round(timeouts.first_token * 1000), "idle_ms": round(timeouts.idle * 1000)}
+
+
+def _routes(spec: GatewaySpec, model: Model) -> Iterator[Json]:
+    """With a canary there are two: the module asks for the old revision by name when the new one has no backend."""
+    if model.canary_percent:
+        yield _route(spec, model, {"cluster": model.name}, stable=True)
+        new = round(model.canary_percent * 100)
+        weights = ((model.name, 10_000 - new), (model.canary, new))
+        clusters = [{"name": name, "weight": weight} for name, weight in weights]
+        yield _route(spec, model, {"weighted_clusters": {"clusters": clusters}})
+    else:
+        yield _route(spec, model, {"cluster": model.name})
+
+
+def _route(spec: GatewaySpec, model: Model, target: Json, *, stable: bool = False) -> Json:
     timeouts = model.timeouts
+    idle = max(timeouts.first_token, timeouts.idle) + model.hold.seconds + _BACKSTOP_SECONDS
     action: Json = {
-        "cluster": model.name,
+        **target,
         "timeout": "0s",  # the limits below fit streams; this one would cut them
-        "idle_timeout": seconds(max(timeouts.first_token, timeouts.idle)),
+        "idle_timeout": seconds(idle),
         "max_stream_duration": {"max_stream_duration": seconds(timeouts.stream)},
     }
     if model.retries.attempts:
         action["retry_policy"] = _retries(model)
     if model.routing.policy is Policy.CONSISTENT_HASH:
         action["hash_policy"] = _hash(model)
+    if model.shadow_percent:
+        share = {"numerator": round(model.shadow_percent * 10_000), "denominator": "MILLION"}
+        action["request_mirror_policies"] = [{"cluster": model.shadow, "runtime_fraction": {"default_value": share}}]
     return {
         "name": model.name,
-        "match": {"prefix": "/", "headers": [{"name": MODEL_HEADER, "string_match": {"exact": model.name}}]},
+        "match": _match(model.name, {REVISION_HEADER: "stable"} if stable else {}),
         "request_body_buffer_limit": spec.max_body_bytes + _SLACK_BYTES,
         "route": action,
+    }
+
+
+def _match(model: str, headers: Mapping[str, str]) -> Json:
+    exact = {MODEL_HEADER: model, **headers}
+    return {"prefix": "/", "headers": [{"name": k, "string_match": {"exact": v}} for k, v in exact.items()]}
+
+
+def _provider_route(spec: GatewaySpec, provider: Provider) -> Json:
+    timeouts = provider.timeouts
+    matched = URL.fullmatch(provider.url)
+    return {
+        "name": provider.name,
+        "match": _match(provider.name, {}),
+        "request_body_buffer_limit": spec.max_body_bytes + _SLACK_BYTES,
+        "request_headers_to_remove": [MODEL_HEADER, REVISION_HEADER],
+        "route": {
+            "cluster": provider.name,
+            "host_rewrite_literal": matched[2] if matched else "",
+            "timeout": "0s",
+            "idle_timeout": seconds(max(timeouts.first_token, timeouts.idle) + _BACKSTOP_SECONDS),
+            "max_stream_duration": {"max_stream_duration": seconds(timeouts.stream)},
+        },
     }
 
 

@@ -23,6 +23,8 @@ class Seen:
     path: str
     headers: dict[str, str]
     body: dict[str, Any]
+    port: int
+    """The port it came to."""
 
 
 @dataclass
@@ -39,6 +41,13 @@ class FakeEngine:
     """Stands in for members of "fake" that a request does not have."""
     open: int = 0
     """Requests in progress."""
+    more_ports: int = 0
+    """Further ports, so that one process looks like many servers."""
+
+    @property
+    def ports(self) -> list[int]:
+        """All ports it listens on."""
+        return [address[1] for address in self._runner.addresses]
 
     def app(self) -> web.Application:
         app = web.Application(client_max_size=64 << 20)
@@ -62,11 +71,14 @@ class FakeEngine:
 
     async def _post(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
-        self.seen.append(Seen(request.path_qs, dict(request.headers), body))
+        port = request.transport.get_extra_info("sockname")[1] if request.transport else 0
+        self.seen.append(Seen(request.path_qs, dict(request.headers), body, port))
         fake = self.default | body.get("fake", {})
         self.open += 1
         try:
             return await self._answer(request, body, fake)
+        except ConnectionResetError:  # the client has gone
+            return web.Response(status=499)
         finally:
             self.open -= 1
 
@@ -115,8 +127,8 @@ class FakeEngine:
 
         async def serve() -> None:
             await self._runner.setup()
-            site = web.TCPSite(self._runner, "127.0.0.1", self.port, backlog=1024)
-            await site.start()
+            for port in (self.port, *[0] * self.more_ports):
+                await web.TCPSite(self._runner, "127.0.0.1", port, backlog=1024).start()
             self.port = self._runner.addresses[0][1]
             started.set()
 

@@ -98,8 +98,66 @@ extern "C" {
         count: usize,
     );
     fn envoy_dynamic_module_callback_http_clear_route_cache(f: Ptr);
-    fn envoy_dynamic_module_callback_http_get_cluster_name(f: Ptr, out: *mut Buf) -> bool;
     fn envoy_dynamic_module_callback_http_set_buffer_limit(f: Ptr, bytes: u64);
+    fn envoy_dynamic_module_callback_http_get_cluster_host_count(
+        f: Ptr,
+        priority: u32,
+        total: *mut usize,
+        healthy: *mut usize,
+        degraded: *mut usize,
+    ) -> bool;
+    fn envoy_dynamic_module_callback_http_filter_scheduler_new(f: Ptr) -> Ptr;
+    fn envoy_dynamic_module_callback_http_filter_scheduler_commit(scheduler: Ptr, event: u64);
+    fn envoy_dynamic_module_callback_http_filter_scheduler_delete(scheduler: Ptr);
+    fn envoy_dynamic_module_callback_http_filter_continue_decoding(f: Ptr);
+    fn envoy_dynamic_module_callback_http_filter_reset_stream(f: Ptr, reason: u32, details: Buf);
+    fn envoy_dynamic_module_callback_http_filter_recreate_stream(f: Ptr, headers: *const Pair, count: usize) -> bool;
+
+    fn envoy_dynamic_module_callback_http_filter_config_scheduler_new(c: Ptr) -> Ptr;
+    fn envoy_dynamic_module_callback_http_filter_config_scheduler_commit(scheduler: Ptr, event: u64);
+    fn envoy_dynamic_module_callback_http_filter_config_scheduler_delete(scheduler: Ptr);
+    fn envoy_dynamic_module_callback_http_filter_config_define_counter(
+        c: Ptr,
+        name: Buf,
+        labels: *const Buf,
+        count: usize,
+        id: *mut usize,
+    ) -> u32;
+    fn envoy_dynamic_module_callback_http_filter_config_define_gauge(
+        c: Ptr,
+        name: Buf,
+        labels: *const Buf,
+        count: usize,
+        id: *mut usize,
+    ) -> u32;
+    fn envoy_dynamic_module_callback_http_filter_config_define_histogram(
+        c: Ptr,
+        name: Buf,
+        labels: *const Buf,
+        count: usize,
+        id: *mut usize,
+    ) -> u32;
+    fn envoy_dynamic_module_callback_http_filter_config_increment_counter(
+        c: Ptr,
+        id: usize,
+        values: *const Buf,
+        count: usize,
+        by: u64,
+    ) -> u32;
+    fn envoy_dynamic_module_callback_http_filter_config_set_gauge(
+        c: Ptr,
+        id: usize,
+        values: *const Buf,
+        count: usize,
+        to: u64,
+    ) -> u32;
+    fn envoy_dynamic_module_callback_http_filter_config_record_histogram_value(
+        c: Ptr,
+        id: usize,
+        values: *const Buf,
+        count: usize,
+        value: u64,
+    ) -> u32;
 
     fn envoy_dynamic_module_callback_lb_get_cluster_name(lb: Ptr, out: *mut Buf);
     fn envoy_dynamic_module_callback_lb_get_healthy_hosts_count(lb: Ptr, priority: u32) -> usize;
@@ -259,15 +317,136 @@ impl Http<'_> {
         unsafe { envoy_dynamic_module_callback_http_clear_route_cache(self.0) }
     }
 
-    /// The cluster of the present route.
-    pub fn cluster(&self) -> Option<&[u8]> {
-        let mut out = Buf::EMPTY;
-        unsafe { envoy_dynamic_module_callback_http_get_cluster_name(self.0, &mut out).then(|| out.get()) }
+    /// Healthy backends of the present route's cluster; None without a cluster.
+    pub fn healthy_hosts(&self) -> Option<usize> {
+        let (mut total, mut healthy, mut degraded) = (0, 0, 0);
+        unsafe {
+            envoy_dynamic_module_callback_http_get_cluster_host_count(
+                self.0,
+                0,
+                &mut total,
+                &mut healthy,
+                &mut degraded,
+            )
+        }
+        .then_some(healthy)
+    }
+
+    /// What wakes this stream from other threads.
+    pub fn scheduler(&self) -> Scheduler {
+        Scheduler(unsafe { envoy_dynamic_module_callback_http_filter_scheduler_new(self.0) })
+    }
+
+    /// Goes on with a request that was stopped. Not for use inside a request hook.
+    pub fn go_on(&mut self) {
+        unsafe { envoy_dynamic_module_callback_http_filter_continue_decoding(self.0) }
+    }
+
+    /// Breaks the stream off, so that the client sees that it is not whole.
+    pub fn reset(&mut self, details: &str) {
+        const LOCAL_RESET: u32 = 0;
+        let details = Buf::of(details.as_bytes());
+        unsafe { envoy_dynamic_module_callback_http_filter_reset_stream(self.0, LOCAL_RESET, details) }
+    }
+
+    /// Begins the request anew, with its headers as they are now and the body that is buffered. The running hook must
+    /// stop. False: not possible, nothing has changed.
+    pub fn begin_again(&mut self) -> bool {
+        unsafe { envoy_dynamic_module_callback_http_filter_recreate_stream(self.0, ptr::null(), 0) }
     }
 
     /// How much of a request body may be held back, in bytes.
     pub fn set_buffer_limit(&mut self, bytes: u64) {
         unsafe { envoy_dynamic_module_callback_http_set_buffer_limit(self.0, bytes) }
+    }
+}
+
+/// Wakes one stream on its worker thread, from any thread.
+pub struct Scheduler(Ptr);
+
+unsafe impl Send for Scheduler {}
+
+impl Scheduler {
+    pub fn wake(&self, event: u64) {
+        unsafe { envoy_dynamic_module_callback_http_filter_scheduler_commit(self.0, event) }
+    }
+}
+
+impl Drop for Scheduler {
+    fn drop(&mut self) {
+        unsafe { envoy_dynamic_module_callback_http_filter_scheduler_delete(self.0) }
+    }
+}
+
+/// Wakes a filter configuration on the main thread, from any thread.
+pub struct ConfigScheduler(Ptr);
+
+unsafe impl Send for ConfigScheduler {}
+
+impl ConfigScheduler {
+    pub fn wake(&self, event: u64) {
+        unsafe { envoy_dynamic_module_callback_http_filter_config_scheduler_commit(self.0, event) }
+    }
+}
+
+impl Drop for ConfigScheduler {
+    fn drop(&mut self) {
+        unsafe { envoy_dynamic_module_callback_http_filter_config_scheduler_delete(self.0) }
+    }
+}
+
+#[derive(Clone, Copy)]
+pub enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+/// Envoy's side of a filter configuration. Main thread only.
+#[derive(Clone, Copy)]
+pub struct Metrics(pub Ptr);
+
+impl Metrics {
+    /// A statistic with labels; None: Envoy takes no more.
+    pub fn define(&self, kind: Kind, name: &str, labels: &[&str]) -> Option<usize> {
+        let labels: Vec<Buf> = labels.iter().map(|l| Buf::of(l.as_bytes())).collect();
+        let (name, mut id) = (Buf::of(name.as_bytes()), 0);
+        let define = match kind {
+            Kind::Counter => envoy_dynamic_module_callback_http_filter_config_define_counter,
+            Kind::Gauge => envoy_dynamic_module_callback_http_filter_config_define_gauge,
+            Kind::Histogram => envoy_dynamic_module_callback_http_filter_config_define_histogram,
+        };
+        (unsafe { define(self.0, name, labels.as_ptr(), labels.len(), &mut id) } == 0).then_some(id)
+    }
+
+    fn with(
+        &self,
+        call: unsafe extern "C" fn(Ptr, usize, *const Buf, usize, u64) -> u32,
+        id: usize,
+        labels: &[&str],
+        n: u64,
+    ) {
+        let mut values = [Buf::EMPTY; 2];
+        for (value, label) in values.iter_mut().zip(labels) {
+            *value = Buf::of(label.as_bytes());
+        }
+        unsafe { call(self.0, id, values.as_ptr(), labels.len(), n) };
+    }
+
+    pub fn add(&self, id: usize, labels: &[&str], n: u64) {
+        self.with(envoy_dynamic_module_callback_http_filter_config_increment_counter, id, labels, n);
+    }
+
+    pub fn set(&self, id: usize, labels: &[&str], n: u64) {
+        self.with(envoy_dynamic_module_callback_http_filter_config_set_gauge, id, labels, n);
+    }
+
+    pub fn record(&self, id: usize, labels: &[&str], n: u64) {
+        self.with(envoy_dynamic_module_callback_http_filter_config_record_histogram_value, id, labels, n);
+    }
+
+    pub fn scheduler(&self) -> ConfigScheduler {
+        ConfigScheduler(unsafe { envoy_dynamic_module_callback_http_filter_config_scheduler_new(self.0) })
     }
 }
 

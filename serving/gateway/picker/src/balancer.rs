@@ -4,7 +4,8 @@
 //! hosts as Envoy sees them at that moment, and a retry takes the work off the backend that failed.
 use crate::abi::{Cluster, Ptr};
 use crate::memory::Number;
-use crate::pool::{Charge, Pool, Traits};
+use crate::pool::{Ahead, Charge, Pool, Traits};
+use crate::stats::{Count, ModelStats};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -23,29 +24,45 @@ pub fn lock(pool: &Shared) -> MutexGuard<'_, Pool> {
 }
 
 /// The pool of a cluster, for all worker threads. Pools outlive their clusters, so that an update forgets nothing.
-fn pool(cluster: &[u8]) -> Shared {
+pub fn pool(cluster: &[u8]) -> Shared {
     static POOLS: OnceLock<Mutex<HashMap<Vec<u8>, Shared>>> = OnceLock::new();
     let mut pools = POOLS.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
     pools.entry(cluster.to_vec()).or_default().clone()
 }
 
 /// A request that wants a backend: its prompt until it has one, then what it holds of it.
-#[derive(Default)]
 pub struct Order {
     pub chain: Vec<u64>,
     pub prompt_bytes: u64,
-    pub pool: Option<Shared>,
-    pub charge: Option<Charge>,
+    pub stats: Arc<ModelStats>,
+    pool: Option<Shared>,
+    charge: Option<Charge>,
+    ahead: Ahead,
     pub cached: u64,
-    pub cost: f64,
-    pub spilled: bool,
+    /// Expected seconds to the first token.
+    pub estimate: Option<f64>,
 }
 
 impl Order {
-    /// The first token is out.
-    pub fn prefilled(&mut self) {
+    pub fn new(stats: Arc<ModelStats>, prompt_bytes: u64) -> Self {
+        Order {
+            chain: Vec::new(),
+            prompt_bytes,
+            stats,
+            pool: None,
+            charge: None,
+            ahead: Ahead::default(),
+            cached: 0,
+            estimate: None,
+        }
+    }
+
+    /// The first token is out, so many seconds after the request was passed on.
+    pub fn prefilled(&mut self, seconds: f64) {
         if let (Some(pool), Some(charge)) = (&self.pool, &mut self.charge) {
-            lock(pool).prefilled(charge);
+            let mut pool = lock(pool);
+            pool.prefilled(charge);
+            pool.observe(self.ahead, seconds);
         }
     }
 
@@ -98,7 +115,9 @@ impl Balancer {
         let numbers: HashMap<&[u8], Number> =
             all.iter().enumerate().map(|(i, address)| (*address, pool.number(address, self.traits(i)))).collect();
         pool.keep(|address| numbers.contains_key(address));
-        self.cluster.healthy().filter_map(|address| numbers.get(address).copied()).collect()
+        let up: Vec<_> = self.cluster.healthy().filter_map(|address| numbers.get(address).copied()).collect();
+        pool.set_up(&up);
+        up
     }
 
     fn traits(&self, i: usize) -> Traits {
@@ -131,7 +150,15 @@ impl Balancer {
         let up = left.as_deref().unwrap_or(healthy);
         let pick = lock(&self.pool).pick(up, &order.chain, order.prompt_bytes)?;
         let chosen = pick.charge.backend;
-        (order.cached, order.cost, order.spilled) = (pick.cached, pick.cost, pick.spilled);
+        (order.cached, order.ahead, order.estimate) = (pick.cached, pick.ahead, pick.estimate);
+        order.stats.count(if retry { Count::Repicks } else { Count::Picks }, 1);
+        if !retry {
+            order.stats.count(Count::PromptBytes, order.prompt_bytes);
+            order.stats.count(Count::CachedBytes, pick.cached);
+        }
+        if pick.spilled {
+            order.stats.count(Count::Spills, 1);
+        }
         order.charge = Some(pick.charge);
         order.pool = Some(self.pool.clone());
         healthy.iter().position(|n| *n == chosen).map(|i| i as u32)

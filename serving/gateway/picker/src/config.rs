@@ -1,7 +1,11 @@
 //! What the gateway's routes say (RDS): models, tenants, limits. Parsed once an update; streams keep the one they began
 //! with, so that a rotation of keys or a change of models cuts nothing.
+use crate::balancer::{self, Shared};
+use crate::limits::{self, Account, Allowance};
 use crate::sha256::{from_hex, same, sha256, Digest};
+use crate::stats::{self, ModelStats, UseStats};
 use crate::tree::Tree;
+use std::sync::Arc;
 
 /// A path that a model answers on.
 #[derive(Debug, Clone, PartialEq)]
@@ -10,15 +14,60 @@ pub struct Route {
     pub path: String,
 }
 
+/// How a model's requests are treated; all times in milliseconds.
+#[derive(Debug, Clone, Default)]
+pub struct Care {
+    /// From passing on to the first byte of the answer; 0: as long as it takes.
+    pub first_token_ms: u64,
+    /// Between two pieces of an answer; 0: as long as it takes.
+    pub idle_ms: u64,
+    /// How long a request waits for a backend when there is none.
+    pub hold_ms: u64,
+    /// How many may wait.
+    pub hold_requests: u64,
+    /// Tokens that a request without a limit gets, and the largest limit.
+    pub default_tokens: Option<u64>,
+    pub most_tokens: Option<u64>,
+    /// The most answers that one request may ask for (n, best_of).
+    pub most_choices: u64,
+    /// Streams are made to tell their usage.
+    pub meter_streams: bool,
+}
+
+/// A remote service instead of backends of our own.
+#[derive(Clone)]
+pub struct Provider {
+    /// The model's name there.
+    pub model: String,
+    /// What stands in place of /v1.
+    pub path: String,
+    pub key: String,
+}
+
+impl std::fmt::Debug for Provider {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Provider({}, {})", self.model, self.path)
+    }
+}
+
 #[derive(Debug, Clone)]
 pub struct Model {
     pub name: String,
+    pub embeds: bool,
+    pub care: Care,
+    /// Models that answer in its place when it cannot, in order, as numbers of `Gateway::models`.
+    pub fallback: Vec<usize>,
+    pub provider: Option<Provider>,
+    pub stats: Arc<ModelStats>,
+    pub pool: Shared,
     /// Under the OpenAI base URL, where the body names the model.
     pub openai: Vec<Route>,
     /// Under /models/<name>/.
     pub native: Vec<Route>,
     /// The backend is chosen by this module.
     pub picks: bool,
+    /// Some of its requests go to a new revision, whose backends may all be down while the old one's are up.
+    pub canary: bool,
 }
 
 impl Model {
@@ -32,6 +81,12 @@ pub struct Tenant {
     pub name: String,
     /// SHA-256 of each valid key.
     pub keys: Vec<Digest>,
+    pub allowance: Allowance,
+    pub account: Arc<Account>,
+    /// Load at which the tenant's requests are refused, in parts of the slots of all backends.
+    pub shed_at: f64,
+    /// By model number.
+    pub uses: Vec<Arc<UseStats>>,
 }
 
 #[derive(Debug)]
@@ -62,12 +117,36 @@ fn routes(tree: &Tree, key: &str, place: &str) -> Result<Vec<Route>, String> {
 }
 
 impl Model {
-    fn parse(tree: &Tree, i: usize) -> Result<Model, String> {
+    fn parse(tree: &Tree, i: usize, names: &[&str]) -> Result<Model, String> {
         let place = format!("models[{i}]");
         let name = need(tree.get("name").and_then(Tree::text), &place, "needs a name")?.to_string();
+        let text = |tree: &Tree, key: &str| tree.get(key).and_then(Tree::text).map(str::to_string);
+        let whole = |key: &str| tree.get(key).and_then(Tree::whole);
+        let fallback = tree.get("fallback").map_or(&[][..], Tree::items).iter();
+        let fallback = fallback.map(|f| names.iter().position(|n| Some(*n) == f.text())).collect::<Option<Vec<_>>>();
         Ok(Model {
+            embeds: tree.get("task").and_then(Tree::text) == Some("embed"),
+            care: Care {
+                first_token_ms: whole("first_token_ms").unwrap_or(0),
+                idle_ms: whole("idle_ms").unwrap_or(0),
+                hold_ms: whole("hold_ms").unwrap_or(0),
+                hold_requests: whole("hold_requests").unwrap_or(0),
+                default_tokens: whole("default_tokens"),
+                most_tokens: whole("most_tokens"),
+                most_choices: whole("most_choices").unwrap_or(u64::MAX),
+                meter_streams: tree.get("meter_streams").and_then(Tree::bool).unwrap_or(false),
+            },
+            fallback: need(fallback, &place, "fallback names a model that is not there")?,
+            provider: tree.get("provider").map(|p| Provider {
+                model: text(p, "model").unwrap_or_default(),
+                path: text(p, "path").unwrap_or_default(),
+                key: text(p, "key").unwrap_or_default(),
+            }),
+            stats: stats::model(&name),
+            pool: balancer::pool(name.as_bytes()),
             openai: routes(tree, "openai", &place)?,
             native: routes(tree, "native", &place)?,
+            canary: tree.get("canary").and_then(Tree::bool).unwrap_or(false),
             picks: tree.get("picks").and_then(Tree::bool).unwrap_or(false),
             name,
         })
@@ -75,12 +154,20 @@ impl Model {
 }
 
 impl Tenant {
-    fn parse(tree: &Tree, i: usize) -> Result<Tenant, String> {
+    fn parse(tree: &Tree, i: usize, models: &[Model]) -> Result<Tenant, String> {
         let place = format!("tenants[{i}]");
         let name = need(tree.get("name").and_then(Tree::text), &place, "needs a name")?.to_string();
         let keys = tree.get("keys").map_or(&[][..], Tree::items);
         let keys: Option<Vec<_>> = keys.iter().map(|k| k.text().and_then(from_hex)).collect();
-        Ok(Tenant { name, keys: need(keys, &place, "keys must be SHA-256 digests in hexadecimal")? })
+        let whole = |key: &str| tree.get(key).and_then(Tree::whole);
+        Ok(Tenant {
+            keys: need(keys, &place, "keys must be SHA-256 digests in hexadecimal")?,
+            allowance: Allowance { requests: whole("requests_per_minute"), tokens: whole("tokens_per_minute") },
+            account: limits::account(&name),
+            shed_at: tree.get("shed_at").and_then(Tree::number).unwrap_or(f64::INFINITY),
+            uses: models.iter().map(|m| stats::of_use(&name, &m.name)).collect(),
+            name,
+        })
     }
 }
 
@@ -88,15 +175,17 @@ impl Gateway {
     pub fn parse(text: &[u8]) -> Result<Gateway, String> {
         let tree = Tree::parse(text)?;
         let list = |key: &str| tree.get(key).map_or(&[][..], Tree::items).iter().enumerate();
-        let models = list("models").map(|(i, t)| Model::parse(t, i)).collect::<Result<Vec<_>, _>>()?;
-        let tenants = list("tenants").map(|(i, t)| Tenant::parse(t, i)).collect::<Result<Vec<_>, _>>()?;
+        let names: Vec<_> = list("models").map(|(_, t)| t.get("name").and_then(Tree::text).unwrap_or("")).collect();
+        let models = list("models").map(|(i, t)| Model::parse(t, i, &names)).collect::<Result<Vec<_>, _>>()?;
+        let tenants = list("tenants").map(|(i, t)| Tenant::parse(t, i, &models)).collect::<Result<Vec<_>, _>>()?;
         let max_body = need(tree.get("max_body").and_then(Tree::whole), "max_body", "needs a number of bytes")?;
         let listing = listing(&models);
         Ok(Gateway { models, tenants, max_body, listing })
     }
 
+    /// The number of a model that clients may name. Providers are there for fallback only.
     pub fn model(&self, name: &[u8]) -> Option<usize> {
-        self.models.iter().position(|m| m.name.as_bytes() == name)
+        self.models.iter().position(|m| m.name.as_bytes() == name && m.provider.is_none())
     }
 
     /// Whose key this is. Every key of every tenant is compared in full, whatever the result.
@@ -120,7 +209,7 @@ pub fn entry(name: &str) -> String {
 }
 
 fn listing(models: &[Model]) -> String {
-    let entries: Vec<_> = models.iter().map(|m| entry(&m.name)).collect();
+    let entries: Vec<_> = models.iter().filter(|m| m.provider.is_none()).map(|m| entry(&m.name)).collect();
     format!(r#"{{"object":"list","data":[{}]}}"#, entries.join(","))
 }
 
@@ -148,6 +237,7 @@ mod tests {
             ("{}", "max_body"),
             (r#"{"max_body":1,"models":[{}]}"#, "models[0]"),
             (r#"{"max_body":1,"models":[{"name":"a","native":["GET"]}]}"#, "models[0]"),
+            (r#"{"max_body":1,"models":[{"name":"a","fallback":["b"]}]}"#, "models[0]"),
             (r#"{"max_body":1,"tenants":[{"name":"a","keys":["zz"]}]}"#, "tenants[0]"),
         ] {
             assert!(Gateway::parse(bad.as_bytes()).unwrap_err().starts_with(place), "{bad}");

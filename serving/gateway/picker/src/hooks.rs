@@ -1,10 +1,12 @@
 //! The functions that Envoy calls. Each turns raw pointers into this module's types, and none lets a panic out.
 //!
 //! Envoy refuses a module that lacks any hook of an extension point it is used for, so the unused ones are here too.
-use crate::abi::{log_error, Buf, Cluster, Http, Ptr, CONTINUE};
+use crate::abi::{log_error, validating, Buf, Cluster, Http, Metrics, Pair, Ptr, CONTINUE, DROP, STOP};
 use crate::balancer::Balancer;
+use crate::clock::FilterConfig;
 use crate::config::Gateway;
-use crate::filter::Stream;
+use crate::filter::{answer, Act, Stage, Stream};
+use crate::hop;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::ptr::null_mut;
 use std::sync::Arc;
@@ -24,13 +26,20 @@ extern "C" fn envoy_dynamic_module_on_program_init() -> *const u8 {
 }
 
 #[no_mangle]
-extern "C" fn envoy_dynamic_module_on_http_filter_config_new(_: Ptr, _: Buf, _: Buf) -> Ptr {
-    Box::into_raw(Box::new(0u8)).cast()
+extern "C" fn envoy_dynamic_module_on_http_filter_config_new(c: Ptr, _: Buf, _: Buf) -> Ptr {
+    guard(null_mut(), || Box::into_raw(Box::new(FilterConfig::new(Metrics(c), !validating()))).cast())
 }
 
 #[no_mangle]
 unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_destroy(config: Ptr) {
-    drop(unsafe { Box::from_raw(config.cast::<u8>()) });
+    let config = unsafe { Box::from_raw(config.cast::<FilterConfig>()) };
+    guard((), || drop(config));
+}
+
+#[no_mangle]
+unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_scheduled(_: Ptr, config: Ptr, _: u64) {
+    let config = unsafe { &*config.cast::<FilterConfig>() };
+    guard((), || config.scheduled());
 }
 
 #[no_mangle]
@@ -60,17 +69,53 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_destroy(s: Ptr) {
     guard((), || stream.close());
 }
 
+/// Runs a stream's hook and does what it asks for; the answer for Envoy.
+///
 /// # Safety
 /// `f` and `s` are the running hook's own arguments.
-unsafe fn on<T>(f: Ptr, s: Ptr, otherwise: T, body: impl FnOnce(&mut Stream, &mut Http) -> T) -> T {
-    let (stream, mut http) = unsafe { (&mut *s.cast::<Stream>(), Http::new(f)) };
-    guard(otherwise, || body(stream, &mut http))
+unsafe fn on(f: Ptr, s: Ptr, body: impl FnOnce(&mut Stream, &mut Http) -> Act) -> u32 {
+    let mut http = unsafe { Http::new(f) };
+    let mut act = guard(Act::Continue, || body(unsafe { &mut *s.cast::<Stream>() }, &mut http));
+    loop {
+        match act {
+            Act::Continue => return CONTINUE,
+            Act::Drop => return DROP,
+            Act::Stop => return STOP,
+            Act::Answer(refusal) => {
+                unsafe { &mut *s.cast::<Stream>() }.stage = Stage::Over;
+                answer(&mut http, &refusal);
+                return STOP;
+            }
+            Act::Reply(body, details) => {
+                http.answer(200, &[Pair::of("content-type", b"application/json")], body.as_bytes(), details);
+                return STOP;
+            }
+            Act::GoOn => {
+                http.go_on();
+                return STOP;
+            }
+            Act::Reset(details) => {
+                http.reset(details);
+                return STOP;
+            }
+            Act::Again(claim, otherwise) => {
+                // Envoy ends this stream inside the call; what it holds must have been given back before.
+                let kept = unsafe { &mut *s.cast::<Stream>() }.part();
+                if http.begin_again() {
+                    return STOP;
+                }
+                drop(hop::take(claim.as_bytes()));
+                unsafe { &mut *s.cast::<Stream>() }.join(kept);
+                act = *otherwise;
+            }
+        }
+    }
 }
 
 #[no_mangle]
 unsafe extern "C" fn envoy_dynamic_module_on_http_filter_request_headers(f: Ptr, s: Ptr, end: bool) -> u32 {
     unsafe {
-        on(f, s, CONTINUE, |stream, http| {
+        on(f, s, |stream, http| {
             let config = http.route_config().cast::<Arc<Gateway>>();
             let gateway = (!config.is_null()).then(|| (*config).clone());
             stream.request_headers(http, gateway, end)
@@ -80,23 +125,37 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_request_headers(f: Ptr,
 
 #[no_mangle]
 unsafe extern "C" fn envoy_dynamic_module_on_http_filter_request_body(f: Ptr, s: Ptr, end: bool) -> u32 {
-    unsafe { on(f, s, CONTINUE, |stream, http| stream.request_body(http, end)) }
+    unsafe { on(f, s, |stream, http| stream.request_body(http, end)) }
 }
 
 #[no_mangle]
 unsafe extern "C" fn envoy_dynamic_module_on_http_filter_request_trailers(f: Ptr, s: Ptr) -> u32 {
-    unsafe { on(f, s, CONTINUE, |stream, http| stream.request_trailers(http)) }
+    unsafe { on(f, s, Stream::request_trailers) }
 }
 
 #[no_mangle]
-unsafe extern "C" fn envoy_dynamic_module_on_http_filter_response_body(f: Ptr, s: Ptr, _: bool) -> u32 {
-    unsafe { on(f, s, (), |stream, _| stream.response_body()) };
-    CONTINUE
+unsafe extern "C" fn envoy_dynamic_module_on_http_filter_response_headers(f: Ptr, s: Ptr, end: bool) -> u32 {
+    unsafe { on(f, s, |stream, http| stream.response_headers(http, end)) }
+}
+
+#[no_mangle]
+unsafe extern "C" fn envoy_dynamic_module_on_http_filter_response_body(f: Ptr, s: Ptr, end: bool) -> u32 {
+    unsafe { on(f, s, |stream, http| stream.response_body(http, end)) }
+}
+
+#[no_mangle]
+unsafe extern "C" fn envoy_dynamic_module_on_http_filter_scheduled(f: Ptr, s: Ptr, _: u64) {
+    unsafe { on(f, s, Stream::woken) };
 }
 
 #[no_mangle]
 unsafe extern "C" fn envoy_dynamic_module_on_http_filter_stream_complete(f: Ptr, s: Ptr) {
-    unsafe { on(f, s, (), |stream, http| stream.complete(http)) }
+    unsafe {
+        on(f, s, |stream, http| {
+            stream.complete(http);
+            Act::Continue
+        })
+    };
 }
 
 #[no_mangle]
@@ -145,11 +204,8 @@ macro_rules! unused {
 }
 
 unused! {
-    envoy_dynamic_module_on_http_filter_response_headers
     envoy_dynamic_module_on_http_filter_response_trailers
     envoy_dynamic_module_on_http_filter_local_reply
-    envoy_dynamic_module_on_http_filter_scheduled
-    envoy_dynamic_module_on_http_filter_config_scheduled
     envoy_dynamic_module_on_http_filter_http_callout_done
     envoy_dynamic_module_on_http_filter_http_stream_headers
     envoy_dynamic_module_on_http_filter_http_stream_data

@@ -34,16 +34,21 @@ pub struct Request<'a> {
     /// The prompt, raw: "messages" without its closing bracket, a string without its quotes.
     pub prompt: Range<usize>,
     pub stream: bool,
-    pub max_tokens: Option<TokenLimit>,
+    pub limits: Vec<TokenLimit>,
+    /// A limit that is null, at the top level.
+    pub null_limit: Option<Range<usize>>,
     /// Inserting `"max_new_tokens":n,` here gives a TGI body a limit: after the `{` of "parameters".
     pub parameters_at: Option<usize>,
     pub parameters_empty: bool,
+    /// There is a "parameters", be it null.
+    pub parameters: bool,
     pub adapter: Option<Cow<'a, [u8]>>,
     pub salt: Option<Cow<'a, [u8]>>,
     /// After the `{` of the body.
     pub start: usize,
     pub empty: bool,
-    pub stream_options: bool,
+    /// The value of "stream_options".
+    pub stream_options: Option<Range<usize>>,
     pub include_usage: bool,
     /// How many answers are asked for: "n" or "best_of", whichever is larger; 0 when neither is there.
     pub choices: u64,
@@ -88,11 +93,17 @@ pub fn read(body: &[u8]) -> Parsed<Request<'_>> {
         }
         b"max_tokens" => {
             once(c, &mut seen, 3)?;
-            limit(c, &mut r.max_tokens)
+            if let Some(span) = limit(c, &mut r.limits)? {
+                r.null_limit = Some(span);
+            }
+            Ok(())
         }
         b"max_completion_tokens" => {
             once(c, &mut seen, 4)?;
-            limit(c, &mut r.max_tokens)
+            if let Some(span) = limit(c, &mut r.limits)? {
+                r.null_limit = Some(span);
+            }
+            Ok(())
         }
         b"cache_salt" => {
             once(c, &mut seen, 5)?;
@@ -109,10 +120,12 @@ pub fn read(body: &[u8]) -> Parsed<Request<'_>> {
         }
         b"stream_options" => {
             once(c, &mut seen, 8)?;
+            let start = c.at;
             if c.peek() != Some(b'{') {
-                return c.skip();
+                c.skip()?;
+                r.stream_options = Some(start..c.at);
+                return Ok(());
             }
-            r.stream_options = true;
             let mut usage = 0u32;
             c.members(|c, key| {
                 if &*key == b"include_usage" {
@@ -122,20 +135,22 @@ pub fn read(body: &[u8]) -> Parsed<Request<'_>> {
                 }
                 c.skip()
             })?;
+            r.stream_options = Some(start..c.at);
             Ok(())
         }
         b"parameters" => {
             once(c, &mut seen, 9)?;
+            r.parameters = true;
             if c.peek() != Some(b'{') {
                 return c.skip();
             }
             r.parameters_at = Some(c.at + 1);
             let mut inner = 0u32;
-            let (max_tokens, adapter, n) = (&mut r.max_tokens, &mut r.adapter, &mut r.choices);
+            let (limits, adapter, n) = (&mut r.limits, &mut r.adapter, &mut r.choices);
             r.parameters_empty = c.members(|c, key| match &*key {
                 b"max_new_tokens" => {
                     once(c, &mut inner, 0)?;
-                    limit(c, max_tokens)
+                    limit(c, limits).map(drop)
                 }
                 b"adapter_id" => {
                     once(c, &mut inner, 1)?;
@@ -169,17 +184,16 @@ fn once(c: &Cursor<'_>, seen: &mut u32, bit: u32) -> Parsed<()> {
     Ok(())
 }
 
-fn limit(c: &mut Cursor<'_>, out: &mut Option<TokenLimit>) -> Parsed<()> {
-    if c.peek() == Some(b'n') {
-        return c.skip();
-    }
+/// The span of a limit that is null.
+fn limit(c: &mut Cursor<'_>, out: &mut Vec<TokenLimit>) -> Parsed<Option<Range<usize>>> {
     let start = c.at;
-    let tokens = c.whole("a token limit must be a whole number")?;
-    // Two limits in one body: the larger counts for the reservation, and only its number is rewritten.
-    if out.as_ref().is_none_or(|o| o.tokens < tokens) {
-        *out = Some(TokenLimit { span: start..c.at, tokens });
+    if c.peek() == Some(b'n') {
+        c.word(b"null")?;
+        return Ok(Some(start..c.at));
     }
-    Ok(())
+    let tokens = c.whole("a token limit must be a whole number")?;
+    out.push(TokenLimit { span: start..c.at, tokens });
+    Ok(None)
 }
 
 fn choices(c: &mut Cursor<'_>, out: &mut u64) -> Parsed<()> {
@@ -498,8 +512,9 @@ mod tests {
         let r = read(body).unwrap();
         assert_eq!(r.model.as_deref(), Some(&b"chat"[..]));
         assert_eq!(&body[r.prompt.clone()], br#"[{"content":"hi"}"#);
-        assert_eq!(r.max_tokens.as_ref().map(|m| (m.tokens, &body[m.span.clone()])), Some((64, &b"64"[..])));
-        assert!(r.stream && r.stream_options && r.include_usage && r.choices == 2);
+        assert_eq!((r.limits[0].tokens, &body[r.limits[0].span.clone()]), (64, &b"64"[..]));
+        assert!(r.stream && r.include_usage && r.choices == 2);
+        assert_eq!(&body[r.stream_options.unwrap()], br#"{"include_usage":true}"#);
         assert_eq!(r.salt.as_deref(), Some(&b"s"[..]));
         assert_eq!(&body[r.model_span], br#""ch\u0061t""#);
     }
@@ -509,12 +524,12 @@ mod tests {
         let body = br#"{"inputs":"a\"b","parameters":{"max_new_tokens":20,"adapter_id":"lora"}}"#;
         let r = read(body).unwrap();
         assert_eq!(&body[r.prompt], br#"a\"b"#);
-        assert_eq!(r.max_tokens.unwrap().tokens, 20);
+        assert_eq!(r.limits[0].tokens, 20);
         assert_eq!(r.adapter.as_deref(), Some(&b"lora"[..]));
         assert_eq!(prompt(br#"{"input":["a","b"]}"#), br#"["a","b""#);
         assert!(read(br#"{"inputs":"a","parameters":{}}"#).unwrap().parameters_empty);
         assert!(read(b"{}").unwrap().empty);
-        assert_eq!(read(br#"{"max_tokens":null}"#).unwrap().max_tokens, None);
+        assert_eq!(read(br#"{"max_tokens":null}"#).unwrap().null_limit, Some(14..18));
     }
 
     #[test]
@@ -596,7 +611,7 @@ mod tests {
                 Ok(r) => {
                     assert!(body.get(r.prompt.clone()).is_some() && body.get(r.model_span.clone()).is_some());
                     assert!(r.start <= body.len() && r.parameters_at.is_none_or(|p| p <= body.len()));
-                    if let Some(m) = r.max_tokens {
+                    for m in r.limits {
                         assert!(body[m.span].iter().all(u8::is_ascii_digit));
                     }
                 }

@@ -1,14 +1,12 @@
 //! All that is known about one cluster's backends, shared by every worker thread: who is charged with what, who has
 //! which prefix, and who would give the first token of a new prompt first.
+use crate::calibrate::Calibration;
 use crate::chain::CHUNK;
 use crate::memory::{Memory, Number};
 use std::collections::HashMap;
 
 /// Bytes of prompt a token is worth on average, for turning token counts into work.
 pub const BYTES_PER_TOKEN: u64 = 4;
-/// What one request in flight costs a newcomer besides its prompt, in bytes, before anything has been observed
-/// (300 tokens; facts: with no such term a shared system prompt draws everything to the first backends).
-pub const DECODE: f64 = 1200.0;
 /// Chunks remembered for a backend that does not say how large its KV cache is (2 million tokens).
 const DEFAULT_CHUNKS: u32 = 1 << 14;
 
@@ -49,12 +47,22 @@ pub struct Charge {
     work: u64,
 }
 
+/// What a pick was made on: how much stood before the new request's first token, at speed 1.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Ahead {
+    /// Prompt bytes, its own uncached ones included.
+    pub bytes: f64,
+    /// Requests in flight.
+    pub requests: f64,
+}
+
 pub struct Pick {
     pub charge: Charge,
     /// Prompt bytes believed cached there.
     pub cached: u64,
-    /// The cost it was chosen by, in bytes of prompt at speed 1.
-    pub cost: f64,
+    pub ahead: Ahead,
+    /// Expected seconds to the first token; None before enough has been observed.
+    pub estimate: Option<f64>,
     /// Another backend had more of the prompt cached.
     pub spilled: bool,
 }
@@ -67,6 +75,16 @@ pub struct Pool {
     memory: Memory,
     matched: Vec<u32>,
     turn: usize,
+    calibration: Calibration,
+    /// Requests in flight on all backends, and the slots of the healthy ones (0: not all say).
+    active: u64,
+    slots: u64,
+}
+
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Pool({} backends, {} active)", self.numbers.len(), self.active)
+    }
 }
 
 impl Pool {
@@ -134,15 +152,20 @@ impl Pool {
         self.backends.get(number as usize)
     }
 
-    /// Requests in flight, and slots of the given backends (0 if any does not say).
-    pub fn load(&self, up: &[Number]) -> (u64, u64) {
-        let (mut active, mut slots, mut known) = (0, 0, true);
-        for b in up.iter().filter_map(|n| self.backend(*n)) {
-            active += u64::from(b.active);
-            slots += u64::from(b.traits.slots);
-            known &= b.traits.slots > 0;
-        }
-        (active, if known { slots } else { 0 })
+    /// Who is healthy now.
+    pub fn set_up(&mut self, up: &[Number]) {
+        let slots = |n: &Number| self.backend(*n).map_or(0, |b| u64::from(b.traits.slots));
+        self.slots = if up.iter().all(|n| slots(n) > 0) { up.iter().map(slots).sum() } else { 0 };
+    }
+
+    /// Requests in flight as a share of what the healthy backends run at once; None when they do not say.
+    pub fn load(&self) -> Option<f64> {
+        (self.slots > 0).then(|| self.active as f64 / self.slots as f64)
+    }
+
+    /// A first token came after so many seconds.
+    pub fn observe(&mut self, ahead: Ahead, seconds: f64) {
+        self.calibration.observe(ahead.bytes, ahead.requests, seconds);
     }
 
     /// Chooses among the backends `up` for a prompt of `len` bytes whose whole chunks are `chain`, and charges it.
@@ -151,6 +174,7 @@ impl Pool {
         self.matched.clear();
         self.matched.resize(n, 0);
         self.memory.matches(chain, &mut self.matched);
+        let decode = self.calibration.decode();
         let mut best: Option<(f64, usize, Number)> = None;
         let mut most = 0;
         for number in up {
@@ -158,28 +182,34 @@ impl Pool {
             let matched = self.matched[*number as usize];
             most = most.max(matched);
             let new = len.saturating_sub(u64::from(matched) * CHUNK as u64);
-            let cost = ((backend.work + new) as f64 + f64::from(backend.active) * DECODE) / backend.traits.speed;
+            let cost = ((backend.work + new) as f64 + f64::from(backend.active) * decode) / backend.traits.speed;
             // Equal costs: newcomers go round.
             let rank = (*number as usize + n - self.turn % n) % n;
             if best.is_none_or(|(c, r, _)| (cost, rank) < (c, r)) {
                 best = Some((cost, rank, *number));
             }
         }
-        let (cost, _, number) = best?;
+        let (_, _, number) = best?;
         let matched = self.matched[number as usize];
         let cached = (u64::from(matched) * CHUNK as u64).min(len);
         if matched == 0 {
             self.turn = number as usize + 1;
         }
         self.memory.remember(number, chain);
+        let backend = self.backends.get(number as usize)?;
+        let ahead = Ahead {
+            bytes: (backend.work + len - cached) as f64 / backend.traits.speed,
+            requests: f64::from(backend.active) / backend.traits.speed,
+        };
+        let estimate = self.calibration.estimate(ahead.bytes, ahead.requests);
         let charge = self.charge(number, len - cached)?;
-        Some(Pick { charge, cached, cost, spilled: matched < most })
+        Some(Pick { charge, cached, ahead, estimate, spilled: matched < most })
     }
 
     /// The backend with the least to do, for requests without a prompt. Not charged.
     pub fn least(&self, up: impl Iterator<Item = Number>) -> Option<Number> {
         up.filter_map(|n| self.backend(n).map(|b| (n, b)))
-            .map(|(n, b)| (n, (b.work as f64 + f64::from(b.active) * DECODE) / b.traits.speed))
+            .map(|(n, b)| (n, (b.work as f64 + f64::from(b.active) * self.calibration.decode()) / b.traits.speed))
             .min_by(|a, b| a.1.total_cmp(&b.1))
             .map(|(n, _)| n)
     }
@@ -188,6 +218,7 @@ impl Pool {
         let backend = self.backends.get_mut(number as usize)?;
         backend.work += work;
         backend.active += 1;
+        self.active += 1;
         Some(Charge { backend: number, epoch: backend.epoch, work })
     }
 
@@ -203,6 +234,7 @@ impl Pool {
         self.prefilled(&mut charge);
         if let Some(backend) = self.backends.get_mut(charge.backend as usize).filter(|b| b.epoch == charge.epoch) {
             backend.active = backend.active.saturating_sub(1);
+            self.active = self.active.saturating_sub(1);
             self.release_number(charge.backend);
         }
     }
@@ -278,6 +310,24 @@ mod tests {
             p.finished(c);
         }
         assert!(up.iter().all(|n| p.backend(*n).is_some_and(|b| (b.work, b.active) == (0, 0))));
+    }
+
+    #[test]
+    fn load_is_a_share_of_the_slots_that_healthy_backends_have() {
+        let mut p = Pool::default();
+        let up: Vec<_> = [4, 12, 0]
+            .iter()
+            .map(|s| p.number(format!("h{s}").as_bytes(), Traits { slots: *s, ..Traits::default() }))
+            .collect();
+        p.set_up(&up[..2]);
+        let charges: Vec<_> = (0..4).map(|i| p.charge(up[i % 2], 1).unwrap()).collect();
+        assert_eq!(p.load(), Some(0.25));
+        p.set_up(&up);
+        assert_eq!(p.load(), None, "one does not say");
+        p.set_up(&up[..1]);
+        assert_eq!(p.load(), Some(1.0));
+        charges.into_iter().for_each(|c| p.finished(c));
+        assert_eq!(p.load(), Some(0.0));
     }
 
     #[test]
