@@ -3,7 +3,7 @@ STACK ?= local
 PYTHON ?= python3
 RUN := .venv/bin/python -m
 
-.PHONY: up down preview settings plan outputs doctor check test bench golden env
+.PHONY: up down preview settings plan outputs doctor check test bench
 
 up preview down outputs: .venv
 	@$(RUN) infra.tasks $@ $(STACK)
@@ -17,17 +17,22 @@ plan: .venv
 doctor: .venv
 	@$(RUN) infra.toolchain doctor
 
-# Lint, types and the tests that need nothing: under a minute.
+# Lint, types and the quick tests that need nothing: under a minute.
 check: .venv
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
-	@.venv/bin/pytest tests/unit -n 2
+	@.venv/bin/pytest tests/unit -n 2 -m "not thorough"
 
 # Everything, on the real parts.
 test: check
 	@$(RUN) infra.tasks prepare $(STACK)
+	@.venv/bin/pytest tests/unit -n 2 -m thorough
 	@.venv/bin/pytest tests/engine tests/gateway
+
+# The measurements behind README's figures; wants a quiet machine.
+bench: .venv
+	@$(RUN) tests.bench $(or $(SUBJECT),gateway all)
 
 .PHONY: .venv
 .venv:

@@ -4,17 +4,20 @@ import argparse
 import os
 import sys
 
-from infra.settings import SettingsError
+from infra.planning import PlanError
+from infra.settings import SettingsError, load
 from infra.tasks import down, up
 from infra.tasks.engine import TaskError
+from infra.tasks.prepare import prepare
 from infra.tasks.session import ROOT, Session
 from infra.toolchain import ToolchainError
+from serving.store import StoreError
 
 
 def main() -> int:
     """Runs one task; 1 and a message on standard error where it could not be done."""
     parser = argparse.ArgumentParser(prog="python -m infra.tasks")
-    parser.add_argument("task", choices=["up", "down", "preview", "outputs"])
+    parser.add_argument("task", choices=["up", "down", "preview", "outputs", "prepare"])
     parser.add_argument("stack")
     arguments = parser.parse_args()
     session = Session(ROOT)
@@ -24,11 +27,13 @@ def main() -> int:
                 up.up(session, arguments.stack)
             case "down":
                 down.down(session, arguments.stack)
+            case "prepare":
+                prepare(load(arguments.stack, session.root))
             case "preview":
                 up.preview(session, arguments.stack)
             case _:
                 up.show_outputs(session, arguments.stack, secrets=os.environ.get("SECRETS") == "1")
-    except (SettingsError, TaskError, ToolchainError) as error:
+    except (SettingsError, PlanError, StoreError, TaskError, ToolchainError) as error:
         print(f"berth: {error}", file=sys.stderr)  # noqa: T201
         return 1
     except KeyboardInterrupt:
