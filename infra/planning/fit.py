@@ -14,6 +14,16 @@ The rest holds the CUDA context, NCCL's buffers and fragmentation."""
 KV_FACTOR = 0.7
 """Planned KV cache over what is left after weights: HF publishes about 30 k tokens for 8B on an L4, where the formula
 gives 42 k (TGI docs/source/conceptual/chunking.md). CUDA graphs and allocator waste take the rest."""
+_VLLM_ACTIVATIONS_GIB = {
+    "llama": 1.89, "qwen2": 2.25, "qwen3": 2.21, "mixtral": 1.21, "phi3": 1.52, "qwen2_moe": 2.47,
+    "qwen3_moe": 2.68, "gemma": 3.63, "gemma2": 3.65, "gemma3": 3.94, "gemma3_text": 3.94,
+}  # fmt: skip
+_VLLM_DENSE_GIB, _VLLM_MIXTURE_GIB = 2.00, 2.50
+"""Peak activations of one device with CUDA graphs, by family, whatever the context: measured on vLLM 0.19.0, H100, by
+llm-d-planner 0.3.3 (vllm_memory_constants.json, 49 runs of 28 models). With vLLM they replace the factor above."""
+_VLLM_OUTSIDE_GIB = 0.27
+_VLLM_OUTSIDE_SHARDED_GIB = 2.10
+"""Memory of one device outside the allocator, alone and with NCCL; same source."""
 BATCH_PREFILL_TOKENS = 4096
 GENERATION_CHUNK = 1024
 """TGI reserves KV for input + min(max_new_tokens, 1024) when it admits a request (router DEFAULT_GENERATION_LENGTH)."""
@@ -80,14 +90,15 @@ class Misfit:
 
 
 def shard_degrees(shape: Shape, most: int) -> list[int]:
-    """Return the tensor parallel degrees that divide the heads, up to `most`: powers of two, fewest first.
+    """Return the powers of two up to `most` that divide heads and feed-forward width, fewest first.
 
     KV heads are split as far as they go and then copied.
     """
     degrees = []
     degree = 1
     while degree <= most:
-        if shape.heads % degree == 0 and (shape.kv_heads % degree == 0 or degree % shape.kv_heads == 0):
+        heads = shape.heads % degree == 0 and (shape.kv_heads % degree == 0 or degree % shape.kv_heads == 0)
+        if heads and shape.ffn % degree == 0:
             degrees.append(degree)
         degree *= 2
     return degrees
@@ -119,6 +130,12 @@ def fit(request: ModelRequest, gpu: Gpu, shards: int) -> Fit | Misfit:
     if not chunked:
         batch_tokens = max(batch_tokens, request.context)
     activations = activation_bytes(shape, batch_tokens, shards)
+    if request.engine == "vllm":
+        outside = _VLLM_OUTSIDE_SHARDED_GIB if shards > 1 else _VLLM_OUTSIDE_GIB
+        measured = (
+            _VLLM_ACTIVATIONS_GIB.get(shape.family, _VLLM_MIXTURE_GIB if shape.experts else _VLLM_DENSE_GIB) + outside
+        )
+        activations = max(activations, int(measured * GIB))
     left = usable - weights
     if left < activations:
         short = weights + activations - usable
@@ -132,7 +149,8 @@ def fit(request: ModelRequest, gpu: Gpu, shards: int) -> Fit | Misfit:
     bound = planned = 0
     if shape.task is Task.GENERATE:
         bound = left * shards // per_token
-        planned = int(min(left * KV_FACTOR, left - activations) * shards // per_token)
+        room = left - activations
+        planned = int((room if request.engine == "vllm" else min(left * KV_FACTOR, room)) * shards // per_token)
         short_tokens = needed_tokens(request) - planned
         if short_tokens > 0:
             short = -(-short_tokens * per_token // shards)
