@@ -8,6 +8,7 @@ from typing import Any
 import ctranslate2
 
 from serving.local_engine.generation import Generation
+from serving.local_engine.memory import give_back
 from serving.local_engine.prefix_cache import Plan, PrefixCache
 from serving.local_engine.seeding import seeded
 from serving.local_engine.text import Text
@@ -25,7 +26,7 @@ class Decoder:
         self._text = text
         self._end_token = end_token
         self._workers = workers
-        self._prefixes: PrefixCache[Any] = PrefixCache(lambda: self._load(workers), prefix_cache_tokens)
+        self._prefixes: PrefixCache[Any] = PrefixCache(lambda: self._load(workers), prefix_cache_tokens, give_back)
         self._caching = prefix_cache_tokens > 0
 
     @property

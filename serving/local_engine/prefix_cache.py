@@ -44,10 +44,12 @@ class Plan(Generic[ModelT]):
 
 
 class PrefixCache(Generic[ModelT]):
-    """Safe to use from several threads."""
+    """Safe to use from several threads. `dropped` is called when a model was let go."""
 
-    def __init__(self, load: Callable[[], ModelT], capacity_tokens: int) -> None:
-        self._load = load
+    def __init__(
+        self, load: Callable[[], ModelT], capacity_tokens: int, dropped: Callable[[], None] = lambda: None
+    ) -> None:
+        self._load, self._dropped = load, dropped
         self._capacity = capacity_tokens // 2
         self._generations = [Generation(load())]
         self._saving: dict[Prefix, Plan[ModelT]] = {}
@@ -109,6 +111,7 @@ class PrefixCache(Generic[ModelT]):
             generation.tokens += len(plan.prefix)
             if generation.tokens >= self._capacity:
                 self._generations = [Generation(self._load()), generation]
+                self._dropped()
 
     def _longest_saved(self, prefix: Prefix) -> Prefix:
         for length in range(len(prefix), _LEAST - 1, -BLOCK):
