@@ -49,13 +49,13 @@ def _connection_manager(spec: GatewaySpec, routes: Json) -> Json:
         max_request_headers_kb=32,
         # From the first byte of a request to its last header; then to the last byte of its body. Answers take as long
         # as they like: a request is complete before its answer begins.
-        request_headers_timeout="5s",
-        request_timeout="30s",
+        request_headers_timeout=seconds(spec.header_seconds),
+        request_timeout=seconds(spec.body_seconds),
         stream_idle_timeout=seconds(longest),
         delayed_close_timeout="1s",
         drain_timeout="5s",
         common_http_protocol_options={
-            "idle_timeout": "60s",
+            "idle_timeout": seconds(spec.idle_seconds),
             "max_headers_count": 64,
             "headers_with_underscores_action": "REJECT_REQUEST",
         },

@@ -32,6 +32,12 @@ class GatewaySpec:
     """From clients; more are closed at once."""
     max_heap_bytes: int = 1 << 30
     """Envoy sheds load as its heap comes near this."""
+    header_seconds: float = 5.0
+    """From the first byte of a request to its last header; later ones get 408."""
+    body_seconds: float = 30.0
+    """For a whole request, body included; later ones get 408. Answers take as long as they like."""
+    idle_seconds: float = 60.0
+    """A client's connection without a request is closed after this."""
     trusted_proxies: int = 0
     """Proxies in front whose X-Forwarded-For is believed."""
     drain_seconds: int = 600
