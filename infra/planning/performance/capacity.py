@@ -8,9 +8,8 @@ from infra.planning.performance.simulate import Engine, Outcome, percentile, sim
 from infra.planning.performance.workload import Workload, synthetic
 
 SAFE_LOAD = 0.8
-"""Share of saturation that a replica without objectives is planned for: beyond it queues grow with every burst."""
-FULL_LOAD = 0.9
-"""Most load that an objective may justify: a finite sample looks stable a little beyond where a queue is."""
+"""Most of its saturation that a replica is planned for, whatever the objectives: beyond it queues grow with each burst,
+and the 95th percentile of one sample of requests says little about the next (by 90 % samples differ tenfold)."""
 _STEPS = 50
 """Levels between nothing and saturation at which objectives are tried: 2 % of saturation apart."""
 _FLOOD = 1e6
@@ -100,7 +99,7 @@ def capacity(
     fails = broken(alone)
     if fails:
         return Capacity(most, 0.0, fails, alone)
-    low, high, binds = 0, int((SAFE_LOAD if ttft_p95 is None else FULL_LOAD) * _STEPS), "saturation"
+    low, high, binds = 0, int(SAFE_LOAD * _STEPS), "saturation"
     first = high
     while low < high:
         middle = (low + high + 1) // 2

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from infra.planning import Plan, PlanError, parse_plan
@@ -35,6 +35,9 @@ def request(name: str = "chat", model: str = LLAMA_8B, **changes: object) -> Mod
 def planned(requests: list[ModelRequest], supply: Supply, previous: Plan | None = None) -> Plan:
     return assemble("test", "aws", requests, place(requests, supply, previous=previous))
 
+
+# The same examples each run, and no shrinking: one example plans a stack, which takes a second.
+EXAMPLES = settings(max_examples=8, deadline=None, derandomize=True, phases=(Phase.explicit, Phase.generate))
 
 SUPPLY = aws_supply(PRICES, allowed=["l4", "a10g", "l40s", "h100"])
 
@@ -102,7 +105,7 @@ def _broken_model(plan: Plan, asked: ModelRequest) -> Iterator[str]:
         yield f"{asked.name}: itl p95 {outcome.itl_percentile(0.95)}"
 
 
-@settings(max_examples=8, deadline=None)
+@EXAMPLES
 @given(
     st.floats(0.2, 12.0), st.integers(100, 3000), st.integers(20, 600), st.floats(0.8, 6.0), st.floats(0.06, 0.3),
     st.sampled_from([None, 99.5, 99.9]), st.booleans(), st.integers(0, 3),
@@ -128,7 +131,7 @@ def test_a_plan_keeps_everything_that_was_asked(
     assert all(found.way_out for found in refusals)
 
 
-@settings(max_examples=8, deadline=None)
+@EXAMPLES
 @given(st.floats(0.5, 10.0), st.floats(0.5, 10.0), st.floats(0.8, 5.0))
 def test_more_traffic_never_costs_less(one: float, other: float, ttft: float) -> None:
     costs = [
@@ -138,7 +141,7 @@ def test_more_traffic_never_costs_less(one: float, other: float, ttft: float) ->
     assert costs[0] <= costs[1] + 1e-9
 
 
-@settings(max_examples=8, deadline=None)
+@EXAMPLES
 @given(st.floats(0.6, 6.0), st.floats(0.6, 6.0), st.floats(0.05, 0.3), st.floats(0.05, 0.3))
 def test_a_looser_objective_never_costs_more(t1: float, t2: float, i1: float, i2: float) -> None:
     tight, loose = Objectives(min(t1, t2), min(i1, i2)), Objectives(max(t1, t2), max(i1, i2))
