@@ -5,6 +5,8 @@ import pytest
 from huggingface_hub import InferenceClient
 from huggingface_hub.errors import HfHubHTTPError, OverloadedError, ValidationError
 
+pytestmark = pytest.mark.thorough
+
 MESSAGES = [{"role": "user", "content": "The sea"}]
 
 

@@ -9,6 +9,8 @@ from safetensors.numpy import load_file
 from serving.local_engine.text import Text
 from serving.store.kit import KIT
 
+pytestmark = pytest.mark.thorough
+
 SOURCE = KIT / "tiny-gpt2"
 PROMPT = "It was a dark night and the ship"
 

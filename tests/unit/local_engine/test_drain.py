@@ -9,6 +9,8 @@ import time
 
 import pytest
 
+pytestmark = pytest.mark.thorough
+
 
 def refuses(port: int) -> bool:
     with socket.socket() as probe:

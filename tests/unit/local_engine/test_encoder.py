@@ -18,6 +18,8 @@ from serving.local_engine.text import Text
 from serving.store import stage
 from serving.store.convert import bert
 
+pytestmark = pytest.mark.thorough
+
 WIDTH, LAYERS, HEADS = 32, 2, 4
 WORDS = ["the", "a", "whale", "sea", "ship", "old", "man", "sails", "over", "and", "dark", "night", "blue", "red"]
 WORDS += ["cat", "dog", "runs", "fast", "slow", ",", "."]

@@ -10,6 +10,8 @@ from infra.toolchain import ensure
 from serving.store import stage
 from serving.store.kit import EMBEDDINGS, KIT
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture(scope="module")
 def minilm() -> Path:

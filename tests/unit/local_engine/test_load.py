@@ -5,6 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+pytestmark = pytest.mark.thorough
+
 SLOW = ("--token-delay-ms", "20")
 
 

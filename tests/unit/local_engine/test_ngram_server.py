@@ -9,6 +9,8 @@ from serving.local_engine.ngram import NGram
 from serving.local_engine.text import Text
 from serving.store.kit import KIT
 
+pytestmark = pytest.mark.thorough
+
 SOURCE = KIT / "ngram"
 
 

@@ -15,6 +15,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from serving.store import stage
 from serving.store.convert import t5
 
+pytestmark = pytest.mark.thorough
+
 WIDTH, HEADS, HEAD_WIDTH, INNER, LAYERS, BUCKETS, DISTANCE = 32, 4, 8, 48, 2, 8, 16
 TOKENS = ["<pad>", "</s>", "<unk>", *(f"w{number}" for number in range(40))]
 

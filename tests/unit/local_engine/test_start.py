@@ -10,6 +10,8 @@ import pytest
 
 from serving.store import resolve
 
+pytestmark = pytest.mark.thorough
+
 
 def start(weights: Path, *flags: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "serving.local_engine", "--weights", str(weights), "--model-id", "test", *flags]

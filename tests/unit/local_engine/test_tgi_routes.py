@@ -88,8 +88,8 @@ def test_without_max_new_tokens_the_context_is_filled(chat):
 
 
 def test_without_parameters_the_answer_is_sampled(chat):
-    answers = {chat.post("/generate", {"inputs": "The"}).json["generated_text"] for _ in range(3)}
-    assert len(answers) == 3
+    answers = {chat.post("/generate", {"inputs": "The"}).json["generated_text"] for _ in range(2)}
+    assert len(answers) == 2
 
 
 def test_seed_makes_sampling_repeatable_and_is_reported(chat):
