@@ -34,9 +34,9 @@ def host_memory_bytes() -> int:
 def process_memory_bytes(request: ModelRequest) -> int:
     """Return what one server process takes, rounded up to MiB, with headroom.
 
-    Base + weights in float 32 + KV cache in float 32 of the requests that decode at once (or an encoder's activations) +
-    open requests. Peaks of the kit's models under 16 requests at once, measured: tiny-gpt2 149 MB, tiny-t5 154 MB, MiniLM
-    283 MB, n-gram 91 MB.
+    Base + weights in float 32 + KV cache in float 32 of the requests that decode at once (or an encoder's activations)
+    + open requests. Measured peaks of the kit's models under 16 requests at once: tiny-gpt2 149 MB, tiny-t5 154 MB,
+    MiniLM 283 MB, n-gram 91 MB.
     """
     shape = request.shape
     if shape.family == "ngram":

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from infra.planning.performance.simulate import Engine, Outcome, percentile, simulate
+from infra.planning.performance.outcome import Outcome, percentile
+from infra.planning.performance.simulate import Engine, simulate
 from infra.planning.performance.workload import Workload, synthetic
 
 SAFE_LOAD = 0.8

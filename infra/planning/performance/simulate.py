@@ -10,10 +10,11 @@ arrival, cut into chunks; a prompt is admitted when its KV fits; when memory run
 
 import heapq
 import math
-from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections import deque
 from dataclasses import dataclass
 
+from infra.planning.performance.outcome import Outcome
+from infra.planning.performance.prefix_cache import PrefixCache
 from infra.planning.performance.timing import Timing
 from infra.planning.performance.workload import Workload
 
@@ -29,53 +30,6 @@ class Engine:
     """Running requests."""
     kv_tokens: int
     """Tokens that the KV cache holds."""
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What became of each request, in order of arrival."""
-
-    ttft: list[float]
-    """Seconds to the first token."""
-    gaps: list[tuple[float, float]]
-    """Inter-token gaps: (seconds, how many tokens came after such a gap)."""
-    finished: float
-    """When the last request ended, seconds after the first arrival."""
-    busy: float
-    """Seconds with a step running."""
-    reused_tokens: int
-    preemptions: int
-
-    def ttft_percentile(self, share: float) -> float:
-        """Return a percentile of the time to first token."""
-        return percentile(self.ttft, share)
-
-    def itl_percentile(self, share: float) -> float:
-        """Return a percentile of the gaps between tokens."""
-        ordered = sorted(self.gaps)
-        total = sum(count for _, count in ordered)
-        seen = 0.0
-        for gap, count in ordered:
-            seen += count
-            if seen >= share * total:
-                return gap
-        return ordered[-1][0] if ordered else 0.0
-
-    def itl_mean(self) -> float:
-        """Return the mean gap between tokens."""
-        total = sum(count for _, count in self.gaps)
-        return sum(gap * count for gap, count in self.gaps) / total if total else 0.0
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """Return a percentile by linear interpolation, as numpy does."""
-    ordered = sorted(values)
-    if not ordered:
-        return 0.0
-    position = share * (len(ordered) - 1)
-    low = math.floor(position)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (ordered[high] - ordered[low]) * (position - low)
 
 
 def simulate(workload: Workload, engine: Engine, speed: float = 1.0) -> Outcome:
@@ -108,7 +62,7 @@ class _Replica:
         """Of the tokens held by decoding requests, those of their prompts."""
         self.reserved = 0
         """Tokens of prompts that are admitted and not yet decoding."""
-        self.cache = _Blocks(workload.block_tokens, engine.kv_tokens) if workload.blocks else None
+        self.cache = PrefixCache(workload.block_tokens, engine.kv_tokens) if workload.blocks else None
         self.reused = 0
         self.preemptions = 0
         self.kept: dict[int, int] = {}
@@ -275,32 +229,6 @@ class _Replica:
             free = max(0, self.engine.kv_tokens - self.kv - self.reserved)
             for request, tokens in self.kept.items():
                 self.kept[request] = min(tokens, free)
-
-
-class _Blocks:
-    """Prefix cache: prompt blocks by hash, least recently used first out, in the memory that requests leave."""
-
-    def __init__(self, tokens: int, capacity: int) -> None:
-        self.tokens = tokens
-        self.capacity = capacity
-        self.known: OrderedDict[int, None] = OrderedDict()
-
-    def matched(self, hashes: Sequence[int]) -> int:
-        count = 0
-        for value in hashes:
-            if value not in self.known:
-                break
-            self.known.move_to_end(value)
-            count += 1
-        return count * self.tokens
-
-    def insert(self, hashes: Sequence[int], held: int) -> None:
-        for value in hashes:
-            self.known[value] = None
-            self.known.move_to_end(value)
-        room = max(0, self.capacity - held) // self.tokens
-        while len(self.known) > room:
-            self.known.popitem(last=False)
 
 
 def _steps_until(seconds: float, base: float, slope: float) -> int:

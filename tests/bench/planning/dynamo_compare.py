@@ -28,7 +28,8 @@ import numpy as np
 
 from infra.planning.catalogue import gpus
 from infra.planning.performance.capacity import Traffic, pooled_percentile, replicas_for
-from infra.planning.performance.simulate import Engine, Outcome, simulate
+from infra.planning.performance.outcome import Outcome
+from infra.planning.performance.simulate import Engine, simulate
 from infra.planning.performance.timing import Placement, Timing, roofline
 from infra.planning.performance.workload import Workload, azure_trace, mooncake_trace
 from infra.planning.shapes import find_shape
