@@ -8,6 +8,7 @@ from serving.gateway.endpoints import Backend
 from serving.gateway.install import InstallError, install, validate
 from serving.gateway.keys import digest, new_key
 from serving.gateway.model import Model
+from serving.gateway.peers import Peers
 from serving.gateway.process import command, environment
 from serving.gateway.provider import Provider
 from serving.gateway.registry import Registry, RegistryError
@@ -26,6 +27,7 @@ __all__ = [
     "Hold",
     "InstallError",
     "Model",
+    "Peers",
     "Policy",
     "Priority",
     "Provider",

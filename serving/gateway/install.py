@@ -59,6 +59,7 @@ def install(
     Raises InstallError when Envoy refuses the configuration, or when it would change a listener that is in use
     (`change_listener` allows it: streams longer than the drain time are cut then).
     """
+    Path(spec.access_log).parent.mkdir(parents=True, exist_ok=True)
     validate(spec, envoy, picker)
     registry = registry or Registry(directory)
     new = files(spec, directory)

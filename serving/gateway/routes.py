@@ -43,7 +43,7 @@ def routes(spec: GatewaySpec) -> Json:
 
 def _module_config(spec: GatewaySpec) -> Json:
     """What the module reads in src/config.rs."""
-    config = {
+    config: Json = {
         "max_body": spec.max_body_bytes,
         "models": [*map(_module_model, spec.models), *map(_module_provider, spec.providers)],
         "tenants": [
@@ -59,6 +59,8 @@ def _module_config(spec: GatewaySpec) -> Json:
             for tenant in spec.tenants
         ],
     }
+    if spec.peers:
+        config["peers"] = {"listen": spec.peers.listen, "others": list(spec.peers.others), "key": spec.peers.key}
     return {
         "@type": "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilterPerRoute",
         "dynamic_module_config": MODULE,

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from serving.gateway.model import Model
+from serving.gateway.peers import ADDRESS, SECRET, Peers
 from serving.gateway.provider import URL, Provider
 from serving.gateway.routing import HashOn, Policy, Routing
 from serving.gateway.tenant import Tenant
@@ -13,7 +14,9 @@ NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,62}[a-z0-9])?")
 DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
-def errors(models: Sequence[Model], tenants: Sequence[Tenant], providers: Sequence[Provider]) -> Iterator[str]:
+def errors(
+    models: Sequence[Model], tenants: Sequence[Tenant], providers: Sequence[Provider], peers: Peers | None
+) -> Iterator[str]:
     """Every reason why these cannot be one gateway."""
     served = [name for model in models for name in (model.name, *model.backends[1:])] + [p.name for p in providers]
     yield from _names("model", served)
@@ -22,6 +25,7 @@ def errors(models: Sequence[Model], tenants: Sequence[Tenant], providers: Sequen
     for provider in providers:
         if not URL.fullmatch(provider.url):
             yield f"provider {provider.name!r}: {provider.url!r} is not a base URL such as https://host/v1"
+    yield from _peers(peers) if peers else ()
     names = {m.name for m in models}, {p.name for p in providers}
     for model in models:
         for error in (*_routes(model), *_routing(model.routing), *_fallback(model, *names), *_numbers(model)):
@@ -45,6 +49,14 @@ def _keys(tenants: Sequence[Tenant]) -> Iterator[str]:
     digests = [d for t in tenants for d in t.key_digests]
     if len(digests) != len(set(digests)):
         yield "two tenants have the same key; give each its own, or their limits and logs mix"
+
+
+def _peers(peers: Peers) -> Iterator[str]:
+    for address in (peers.listen, *peers.others):
+        if not ADDRESS.fullmatch(address):
+            yield f"peers: {address!r} is not host:port"
+    if not SECRET.fullmatch(peers.key):
+        yield "peers: the key must be 32 random bytes in hexadecimal (64 digits)"
 
 
 def _routes(model: Model) -> Iterator[str]:

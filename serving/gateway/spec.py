@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from serving.gateway.model import Model
+from serving.gateway.peers import Peers
 from serving.gateway.provider import Provider
 from serving.gateway.rules import errors
 from serving.gateway.tenant import Tenant
@@ -22,6 +23,8 @@ class GatewaySpec:
     models: tuple[Model, ...]
     tenants: tuple[Tenant, ...]
     providers: tuple[Provider, ...] = ()
+    peers: Peers | None = None
+    """None: this gateway is the only one."""
     host: str = "127.0.0.1"
     access_log: str = "/dev/stdout"
     """A file, one JSON object a request."""
@@ -44,5 +47,5 @@ class GatewaySpec:
     """How long listeners that change or drain keep their streams."""
 
     def __post_init__(self) -> None:
-        if found := list(errors(self.models, self.tenants, self.providers)):
+        if found := list(errors(self.models, self.tenants, self.providers, self.peers)):
             raise SpecError("\n".join(found))

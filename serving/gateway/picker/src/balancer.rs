@@ -4,12 +4,14 @@
 //! hosts as Envoy sees them at that moment, and a retry takes the work off the backend that failed.
 use crate::abi::{Cluster, Ptr};
 use crate::memory::Number;
-use crate::pool::{Ahead, Charge, Pool, Traits};
+use crate::peers;
+use crate::pool::{name, Ahead, Charge, Pool, Traits};
 use crate::stats::{Count, ModelStats};
+use crate::wire::Told;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The request header that carries a ticket from the filter to the policy.
 pub const TICKET: &str = "x-berth-ticket";
@@ -23,11 +25,20 @@ pub fn lock(pool: &Shared) -> MutexGuard<'_, Pool> {
     pool.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+static POOLS: Mutex<Option<HashMap<Vec<u8>, Shared>>> = Mutex::new(None);
+
+fn pools<T>(body: impl FnOnce(&mut HashMap<Vec<u8>, Shared>) -> T) -> T {
+    body(POOLS.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default())
+}
+
 /// The pool of a cluster, for all worker threads. Pools outlive their clusters, so that an update forgets nothing.
 pub fn pool(cluster: &[u8]) -> Shared {
-    static POOLS: OnceLock<Mutex<HashMap<Vec<u8>, Shared>>> = OnceLock::new();
-    let mut pools = POOLS.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
-    pools.entry(cluster.to_vec()).or_default().clone()
+    pools(|p| p.entry(cluster.to_vec()).or_default().clone())
+}
+
+/// All pools by the name that gateways give their clusters among themselves.
+pub fn all_pools() -> Vec<(u64, Shared)> {
+    pools(|p| p.iter().map(|(cluster, pool)| (name(cluster), pool.clone())).collect())
 }
 
 /// A request that wants a backend: its prompt until it has one, then what it holds of it.
@@ -35,8 +46,10 @@ pub struct Order {
     pub chain: Vec<u64>,
     pub prompt_bytes: u64,
     pub stats: Arc<ModelStats>,
-    pool: Option<Shared>,
+    pool: Option<(u64, Shared)>,
     charge: Option<Charge>,
+    /// The backend's name among gateways, and what it was told to have got.
+    told: (u64, u64),
     ahead: Ahead,
     pub cached: u64,
     /// Expected seconds to the first token.
@@ -51,6 +64,7 @@ impl Order {
             stats,
             pool: None,
             charge: None,
+            told: (0, 0),
             ahead: Ahead::default(),
             cached: 0,
             estimate: None,
@@ -59,17 +73,22 @@ impl Order {
 
     /// The first token is out, so many seconds after the request was passed on.
     pub fn prefilled(&mut self, seconds: f64) {
-        if let (Some(pool), Some(charge)) = (&self.pool, &mut self.charge) {
+        if let (Some((cluster, pool)), Some(charge)) = (&self.pool, &mut self.charge) {
             let mut pool = lock(pool);
             pool.prefilled(charge);
             pool.observe(self.ahead, seconds);
+            drop(pool);
+            let (backend, work) = (self.told.0, std::mem::take(&mut self.told.1));
+            peers::tell(|| Told { cluster: *cluster, backend, work: -(work as i64), active: 0 }, &[]);
         }
     }
 
     /// The request has ended, or its backend failed it. Does nothing the second time.
     pub fn finished(&mut self) {
-        if let (Some(pool), Some(charge)) = (&self.pool, self.charge.take()) {
+        if let (Some((cluster, pool)), Some(charge)) = (&self.pool, self.charge.take()) {
             lock(pool).finished(charge);
+            let (backend, work) = (self.told.0, std::mem::take(&mut self.told.1));
+            peers::tell(|| Told { cluster: *cluster, backend, work: -(work as i64), active: -1 }, &[]);
         }
     }
 }
@@ -95,6 +114,8 @@ pub fn withdraw(ticket: u64) {
 /// One worker thread's view of one cluster.
 pub struct Balancer {
     cluster: Cluster,
+    /// Its name among gateways.
+    name: u64,
     pool: Shared,
     /// Pool numbers of the healthy hosts in Envoy's order; read anew when Envoy says that hosts changed.
     healthy: RefCell<Option<Vec<Number>>>,
@@ -102,7 +123,8 @@ pub struct Balancer {
 
 impl Balancer {
     pub fn new(cluster: Cluster) -> Self {
-        Balancer { cluster, pool: pool(&cluster.name()), healthy: RefCell::default() }
+        let own = cluster.name();
+        Balancer { cluster, name: name(&own), pool: pool(&own), healthy: RefCell::default() }
     }
 
     pub fn hosts_changed(&self) {
@@ -148,8 +170,17 @@ impl Balancer {
         order.finished();
         let left = if retry { self.untried(context, healthy) } else { None };
         let up = left.as_deref().unwrap_or(healthy);
-        let pick = lock(&self.pool).pick(up, &order.chain, order.prompt_bytes)?;
+        let mut pool = lock(&self.pool);
+        let pick = pool.pick(up, &order.chain, order.prompt_bytes)?;
         let chosen = pick.charge.backend;
+        if peers::on() {
+            let backend = pool.backend(chosen).map_or(0, |b| name(&b.address));
+            let work = order.prompt_bytes - pick.cached;
+            order.told = (backend, work);
+            let told = || Told { cluster: self.name, backend, work: work as i64, active: 1 };
+            peers::tell(told, &order.chain);
+        }
+        drop(pool);
         (order.cached, order.ahead, order.estimate) = (pick.cached, pick.ahead, pick.estimate);
         order.stats.count(if retry { Count::Repicks } else { Count::Picks }, 1);
         if !retry {
@@ -160,7 +191,7 @@ impl Balancer {
             order.stats.count(Count::Spills, 1);
         }
         order.charge = Some(pick.charge);
-        order.pool = Some(self.pool.clone());
+        order.pool = Some((self.name, self.pool.clone()));
         healthy.iter().position(|n| *n == chosen).map(|i| i as u32)
     }
 

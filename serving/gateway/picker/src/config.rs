@@ -2,6 +2,7 @@
 //! with, so that a rotation of keys or a change of models cuts nothing.
 use crate::balancer::{self, Shared};
 use crate::limits::{self, Account, Allowance};
+use crate::peers;
 use crate::sha256::{from_hex, same, sha256, Digest};
 use crate::stats::{self, ModelStats, UseStats};
 use crate::tree::Tree;
@@ -97,6 +98,7 @@ pub struct Gateway {
     pub max_body: u64,
     /// The answer to GET /v1/models.
     pub listing: String,
+    pub peers: Option<peers::Settings>,
 }
 
 /// Tells what is missing at which place.
@@ -180,7 +182,8 @@ impl Gateway {
         let tenants = list("tenants").map(|(i, t)| Tenant::parse(t, i, &models)).collect::<Result<Vec<_>, _>>()?;
         let max_body = need(tree.get("max_body").and_then(Tree::whole), "max_body", "needs a number of bytes")?;
         let listing = listing(&models);
-        Ok(Gateway { models, tenants, max_body, listing })
+        let peers = tree.get("peers").map(peers_settings).transpose()?;
+        Ok(Gateway { models, tenants, max_body, listing, peers })
     }
 
     /// The number of a model that clients may name. Providers are there for fallback only.
@@ -201,6 +204,17 @@ impl Gateway {
         }
         found
     }
+}
+
+fn peers_settings(tree: &Tree) -> Result<peers::Settings, String> {
+    let text =
+        |key: &str| need(tree.get(key).and_then(Tree::text), "peers", &format!("needs {key}")).map(str::to_string);
+    let others = tree.get("others").map_or(&[][..], Tree::items).iter();
+    Ok(peers::Settings {
+        listen: text("listen")?,
+        others: others.filter_map(Tree::text).map(str::to_string).collect(),
+        key: need(from_hex(&text("key")?), "peers", "key must be 64 hexadecimal digits")?,
+    })
 }
 
 /// One model in the form of OpenAI's models API. `created` is not known to a gateway.

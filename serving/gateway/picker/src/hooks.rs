@@ -7,6 +7,7 @@ use crate::clock::FilterConfig;
 use crate::config::Gateway;
 use crate::filter::{answer, Act, Stage, Stream};
 use crate::hop;
+use crate::peers;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::ptr::null_mut;
 use std::sync::Arc;
@@ -45,7 +46,14 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_scheduled(_: Ptr
 #[no_mangle]
 unsafe extern "C" fn envoy_dynamic_module_on_http_filter_per_route_config_new(_: Buf, config: Buf) -> Ptr {
     guard(null_mut(), || match Gateway::parse(unsafe { config.get() }) {
-        Ok(gateway) => Box::into_raw(Box::new(Arc::new(gateway))).cast(),
+        Ok(gateway) => {
+            if !validating() {
+                if let Err(why) = peers::configure(gateway.peers.clone()) {
+                    log_error(&format!("picker: no word from or to the other gateways: {why}"));
+                }
+            }
+            Box::into_raw(Box::new(Arc::new(gateway))).cast()
+        }
         Err(why) => {
             log_error(&format!("picker: the routes' configuration is refused: {why}"));
             null_mut()

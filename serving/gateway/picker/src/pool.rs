@@ -1,8 +1,11 @@
 //! All that is known about one cluster's backends, shared by every worker thread: who is charged with what, who has
 //! which prefix, and who would give the first token of a new prompt first.
-use crate::calibrate::Calibration;
-use crate::chain::CHUNK;
+#[path = "calibrate.rs"]
+mod calibrate;
+
+use crate::chain::{seed, CHUNK};
 use crate::memory::{Memory, Number};
+use calibrate::Calibration;
 use std::collections::HashMap;
 
 /// Bytes of prompt a token is worth on average, for turning token counts into work.
@@ -27,6 +30,26 @@ impl Default for Traits {
     }
 }
 
+/// Prompt bytes and requests.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Load {
+    pub work: u64,
+    pub active: u32,
+}
+
+impl Load {
+    fn add(&mut self, work: i64, active: i32) {
+        self.work = self.work.saturating_add_signed(work);
+        self.active = self.active.saturating_add_signed(active);
+    }
+}
+
+impl Backend {
+    fn load(&self) -> Load {
+        Load { work: self.work + self.others.work, active: self.active + self.others.active }
+    }
+}
+
 pub struct Backend {
     pub address: Vec<u8>,
     pub traits: Traits,
@@ -34,6 +57,8 @@ pub struct Backend {
     pub work: u64,
     /// Requests picked and not ended.
     pub active: u32,
+    /// The same two, as other gateways tell of their own.
+    others: Load,
     /// Changes when the number comes to mean another address.
     epoch: u32,
     gone: bool,
@@ -71,6 +96,10 @@ pub struct Pick {
 pub struct Pool {
     backends: Vec<Backend>,
     numbers: HashMap<Vec<u8>, Number>,
+    /// Numbers by `name` of the address, which is how gateways call backends among themselves.
+    names: HashMap<u64, Number>,
+    /// What each other gateway has sent to each backend.
+    told: HashMap<(u64, Number), Load>,
     free: Vec<Number>,
     memory: Memory,
     matched: Vec<u32>,
@@ -117,11 +146,20 @@ impl Pool {
         } else {
             let traits = Traits::default();
             let address = address.to_vec();
-            self.backends.push(Backend { address, traits, work: 0, active: 0, epoch: 0, gone: false });
+            self.backends.push(Backend {
+                address,
+                traits,
+                work: 0,
+                active: 0,
+                others: Load::default(),
+                epoch: 0,
+                gone: false,
+            });
             self.memory.resize(self.backends.len());
             (self.backends.len() - 1) as Number
         };
         self.numbers.insert(address.to_vec(), number);
+        self.names.insert(name(address), number);
         number
     }
 
@@ -140,9 +178,13 @@ impl Pool {
     }
 
     fn release_number(&mut self, number: Number) {
-        let backend = &self.backends[number as usize];
+        let backend = &mut self.backends[number as usize];
         if backend.gone && backend.active == 0 && self.numbers.get(&backend.address) == Some(&number) {
             self.numbers.remove(&backend.address);
+            self.names.remove(&name(&backend.address));
+            self.told.retain(|(_, n), _| *n != number);
+            let others = std::mem::take(&mut backend.others);
+            self.active = self.active.saturating_sub(u64::from(others.active));
             self.memory.forget(number);
             self.free.push(number);
         }
@@ -182,7 +224,8 @@ impl Pool {
             let matched = self.matched[*number as usize];
             most = most.max(matched);
             let new = len.saturating_sub(u64::from(matched) * CHUNK as u64);
-            let cost = ((backend.work + new) as f64 + f64::from(backend.active) * decode) / backend.traits.speed;
+            let load = backend.load();
+            let cost = ((load.work + new) as f64 + f64::from(load.active) * decode) / backend.traits.speed;
             // Equal costs: newcomers go round.
             let rank = (*number as usize + n - self.turn % n) % n;
             if best.is_none_or(|(c, r, _)| (cost, rank) < (c, r)) {
@@ -197,9 +240,10 @@ impl Pool {
         }
         self.memory.remember(number, chain);
         let backend = self.backends.get(number as usize)?;
+        let load = backend.load();
         let ahead = Ahead {
-            bytes: (backend.work + len - cached) as f64 / backend.traits.speed,
-            requests: f64::from(backend.active) / backend.traits.speed,
+            bytes: (load.work + len - cached) as f64 / backend.traits.speed,
+            requests: f64::from(load.active) / backend.traits.speed,
         };
         let estimate = self.calibration.estimate(ahead.bytes, ahead.requests);
         let charge = self.charge(number, len - cached)?;
@@ -209,7 +253,8 @@ impl Pool {
     /// The backend with the least to do, for requests without a prompt. Not charged.
     pub fn least(&self, up: impl Iterator<Item = Number>) -> Option<Number> {
         up.filter_map(|n| self.backend(n).map(|b| (n, b)))
-            .map(|(n, b)| (n, (b.work as f64 + f64::from(b.active) * self.calibration.decode()) / b.traits.speed))
+            .map(|(n, b)| (n, b.load(), b.traits.speed))
+            .map(|(n, l, speed)| (n, (l.work as f64 + f64::from(l.active) * self.calibration.decode()) / speed))
             .min_by(|a, b| a.1.total_cmp(&b.1))
             .map(|(n, _)| n)
     }
@@ -237,6 +282,52 @@ impl Pool {
             self.active = self.active.saturating_sub(1);
             self.release_number(charge.backend);
         }
+    }
+}
+
+/// How gateways call a backend (or a cluster) among themselves.
+pub fn name(text: &[u8]) -> u64 {
+    seed(&[text])
+}
+
+/// What other gateways tell.
+impl Pool {
+    /// Gateway `from` has sent work to a backend, or has got some back.
+    pub fn told(&mut self, from: u64, backend: u64, work: i64, active: i32, chain: &[u64]) {
+        let Some(number) = self.names.get(&backend).copied() else { return };
+        let mut load = self.told.get(&(from, number)).copied().unwrap_or_default();
+        load.add(work, active);
+        self.set_told(from, number, load);
+        self.memory.remember(number, chain);
+    }
+
+    /// All that gateway `from` has on a backend: puts right what lost messages left wrong.
+    pub fn told_all(&mut self, from: u64, backend: u64, load: Load) {
+        if let Some(number) = self.names.get(&backend).copied() {
+            self.set_told(from, number, load);
+        }
+    }
+
+    fn set_told(&mut self, from: u64, number: Number, load: Load) {
+        let Some(backend) = self.backends.get_mut(number as usize) else { return };
+        let old = self.told.insert((from, number), load).unwrap_or_default();
+        backend.others.add(load.work as i64 - old.work as i64, load.active as i32 - old.active as i32);
+        self.active = (self.active + u64::from(load.active)).saturating_sub(u64::from(old.active));
+    }
+
+    /// Gateway `from` has fallen silent: what it told counts no more.
+    pub fn forget_told(&mut self, from: u64) {
+        let numbers: Vec<_> = self.told.keys().filter(|(f, _)| *f == from).map(|(_, n)| *n).collect();
+        for number in numbers {
+            self.set_told(from, number, Load::default());
+            self.told.remove(&(from, number));
+        }
+    }
+
+    /// This gateway's own load by backend, to be told.
+    pub fn own(&self) -> impl Iterator<Item = (u64, Load)> + '_ {
+        let known = self.names.iter().filter_map(|(name, n)| Some((*name, self.backends.get(*n as usize)?)));
+        known.map(|(name, b)| (name, Load { work: b.work, active: b.active }))
     }
 }
 
@@ -353,6 +444,27 @@ mod tests {
         let _held = p.charge(next, 7);
         p.finished(stale);
         assert_eq!(p.backend(next).map(|b| (b.work, b.active)), Some((7, 1)));
+    }
+
+    #[test]
+    fn what_others_tell_counts_until_they_are_silent() {
+        let (mut p, up) = pool(2);
+        let (a, b) = (name(b"10.0.0.0:80"), name(b"10.0.0.1:80"));
+        let mut keys = vec![];
+        chain(0, &[b'x'; 4096], &mut keys);
+        p.told(7, a, 4096, 1, &keys);
+        assert_eq!(p.pick(&up, &keys, 4096).map(|k| (k.charge.backend, k.cached)), Some((1, 0)), "0 is busy");
+        p.told(7, a, -4096, 0, &[]);
+        assert_eq!(p.pick(&up, &keys, 4096).map(|k| (k.charge.backend, k.cached)), Some((0, 4096)), "0 has it");
+        p.told_all(7, b, Load { work: 1 << 40, active: 9 });
+        p.told(8, b, 5, 1, &[]);
+        p.told(8, name(b"unknown"), 5, 1, &[]);
+        assert_eq!(p.backends[1].others, Load { work: (1 << 40) + 5, active: 10 });
+        p.forget_told(7);
+        assert_eq!((p.backends[0].others, p.backends[1].others), (Load::default(), Load { work: 5, active: 1 }));
+        p.told(8, b, -50, -5, &[]);
+        assert_eq!(p.backends[1].others, Load::default(), "never below nothing");
+        assert_eq!(p.own().map(|(_, l)| l.active).sum::<u32>(), 2);
     }
 
     #[test]

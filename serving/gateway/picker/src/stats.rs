@@ -75,6 +75,26 @@ names! {
     }
 }
 
+names! {
+    /// Counters of the talk between gateways.
+    Peering {
+        /// Messages from other gateways that were taken.
+        Taken = "peer_messages",
+        /// Messages that were not: not authentic, old, or broken.
+        Refused = "peer_messages_refused",
+        /// Messages to other gateways.
+        Sent = "peer_messages_sent",
+        /// Picks that were not told, because too many waited to be.
+        Dropped = "peer_events_dropped",
+    }
+}
+
+static PEERING: [AtomicU64; Peering::NAMES.len()] = [const { AtomicU64::new(0) }; Peering::NAMES.len()];
+
+pub fn peering(what: Peering, n: u64) {
+    PEERING[what as usize].fetch_add(n, Relaxed);
+}
+
 /// Values of a distribution kept between two hand-overs; more are dropped.
 const MOST_VALUES: usize = 4096;
 
@@ -165,6 +185,7 @@ pub struct Ids {
     levels: Vec<Option<usize>>,
     times: Vec<Option<usize>>,
     uses: Vec<Option<usize>>,
+    peering: Vec<Option<usize>>,
 }
 
 impl Ids {
@@ -177,11 +198,15 @@ impl Ids {
             levels: define(Kind::Gauge, Level::NAMES, &["model"]),
             times: define(Kind::Histogram, Time::NAMES, &["model"]),
             uses: define(Kind::Counter, Use::NAMES, &["tenant", "model"]),
+            peering: define(Kind::Counter, Peering::NAMES, &[]),
         }
     }
 
     /// Hands over what has come together since the last time. On Envoy's main thread.
     pub fn flush(&self, metrics: &Metrics) {
+        for (id, count) in self.peering.iter().zip(&PEERING) {
+            hand_over(metrics, *id, &[], count);
+        }
         all(|a| {
             for (name, model) in &a.models {
                 let labels = [name.as_str()];
