@@ -124,7 +124,7 @@ class TgiEngine(Engine):
         """What TGI's launcher would refuse after the image is pulled and the GPU is paid for."""
         limits, prefill = replica.limits, replica.limits.max_batch_prefill_tokens
         if limits.max_input_tokens == limits.max_total_tokens:
-            yield f"max_input_tokens and max_total_tokens are both {limits.max_input_tokens}; nothing could be generated"
+            yield f"max_input_tokens and max_total_tokens are both {limits.max_input_tokens}: nothing could follow"
         if prefill is not None and prefill < limits.max_input_tokens:
             yield (
                 f"max_batch_prefill_tokens is {prefill}; it must be at least max_input_tokens "

@@ -98,7 +98,7 @@ def test_every_reason_is_given_at_once_with_its_place(made: Engine):
         ("local", {"shards": 2}, "shards is 2; the local engine runs a model in one process"),
         ("local", {"options": {"token-delay-ms": "-1"}}, "must be a number from 0 to 60000"),
         ("local", {"options": {"tokens-delay-ms": "1"}}, "did you mean 'token-delay-ms'"),
-        ("tgi", {"limits": Limits(512, 512, 8)}, "nothing could be generated"),
+        ("tgi", {"limits": Limits(512, 512, 8)}, "nothing could follow"),
         ("tgi", {"limits": Limits(500, 512, 8, max_batch_prefill_tokens=400)}, "the longest prompt fits no batch"),
         ("tgi", {"options": {"dtype": "float16", "quantize": "awq"}}, "exclude each other"),
         ("tgi", {"options": {"quantise": "awq"}}, "did you mean 'quantize'"),
