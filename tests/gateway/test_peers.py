@@ -99,6 +99,7 @@ def test_a_gateway_that_dies_takes_its_share_with_it(tmp_path: Path, engines: En
             time.sleep(0.2)
             assert [gate.chat(f"new {i} " * 50).status for i in range(8)] == [200] * 8
             assert len(fakes[1].seen) == 8, "the first one is known to be busy"
+            other.killed = True
             other.process.kill()
             other.process.wait()
             for future in busy:
