@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from infra.planning.adapter import located, model_requests
 from infra.planning.assembly import assemble
-from infra.planning.catalogue import prices
+from infra.planning.catalogue import Instance, prices
 from infra.planning.cluster import place
 from infra.planning.errors import PlanError, problem
 from infra.planning.local import plan_local
 from infra.planning.performance.calibration import Calibration
 from infra.planning.plan import Plan
 from infra.planning.request import ModelRequest
-from infra.planning.supply import Pool, Supply, aws_supply, cluster_supply
+from infra.planning.supply import Pool, Supply, aws_supply, cluster_supply, node_supply
 
 if TYPE_CHECKING:
     from infra.settings import Settings
@@ -25,25 +25,27 @@ def plan(
     previous: Plan | None = None,
     store: Path | None = None,
     calibrations: Sequence[Calibration] = (),
+    nodes: Sequence[Instance] = (),
 ) -> Plan:
     """Return what a stack will run.
 
     `previous` is the last deployed plan: placement moves away from it only when that pays. `store` is a model store's
-    root, read for the shapes of staged models. `calibrations` replace default speeds (see read_calibrations). Raises
-    PlanError with file, line and way out of every problem.
+    root, read for the shapes of staged models. `calibrations` replace default speeds (see read_calibrations). `nodes`
+    are a cluster's, for stacks that do not list them (see instance_from_labels). Raises PlanError with file, line and
+    way out of every problem.
     """
     try:
         requests = model_requests(settings, store)
         if settings.platform == "local":
             return plan_local(settings.stack, requests, settings.local.memory)
-        supply = _supply(settings, requests)
+        supply = _supply(settings, requests, nodes)
         placed = place(requests, supply, previous=previous, calibrations=calibrations)
         return assemble(settings.stack, str(settings.platform), requests, placed)
     except PlanError as error:
         raise located(settings, error) from error
 
 
-def _supply(settings: "Settings", requests: Sequence[ModelRequest]) -> Supply:
+def _supply(settings: "Settings", requests: Sequence[ModelRequest], nodes: Sequence[Instance]) -> Supply:
     if settings.aws is not None:
         return aws_supply(
             prices(settings.aws.region, "aws.region"),
@@ -55,6 +57,8 @@ def _supply(settings: "Settings", requests: Sequence[ModelRequest]) -> Supply:
     pools = [
         Pool(name, pool.gpu, pool.gpus, pool.nodes, pool.price) for name, pool in settings.kubernetes.nodes.items()
     ]
+    if not pools and nodes:
+        return node_supply(nodes)
     if not pools and any(request.gpu != "none" for request in requests):
         rule = "is empty, so there is no GPU to plan for"
         way_out = "list the cluster's GPU nodes, e.g. nodes: {small: {gpu: l4, nodes: 2}}"

@@ -1,5 +1,6 @@
 """What can be had: node types of an AWS region or of a cluster, on which terms, at which price."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -138,3 +139,13 @@ def cluster_supply(pools: Sequence[Pool]) -> Supply:
         for pool in pools
     )
     return Supply(offers, prices_of="stack file")
+
+
+def node_supply(nodes: Sequence[Instance]) -> Supply:
+    """Return the nodes that a cluster has, as read from their labels (`instance_from_labels`), alike ones together."""
+    counts = Counter(nodes)
+    offers = tuple(
+        Offer(node, OWNED, node.device, node.gpus, 0.0, count)
+        for node, count in sorted(counts.items(), key=lambda entry: entry[0].name)
+    )
+    return Supply(offers, prices_of="node labels")

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 
 from infra.planning import Plan, PlanError, parse_plan
 from infra.planning.assembly import assemble
-from infra.planning.catalogue import aws_instances, gpus, prices
+from infra.planning.catalogue import aws_instances, gpus, instance_from_labels, prices
 from infra.planning.cluster import place
 from infra.planning.performance.simulate import Engine, simulate
 from infra.planning.performance.timing import Placement, roofline
 from infra.planning.performance.workload import synthetic
 from infra.planning.request import Demand, ModelRequest, Objectives
 from infra.planning.shapes import find_shape
-from infra.planning.supply import Pool, Supply, aws_supply, cluster_supply
+from infra.planning.supply import Pool, Supply, aws_supply, cluster_supply, node_supply
 
 LLAMA_8B = "meta-llama/Llama-3.1-8B-Instruct"
 LLAMA_70B = "meta-llama/Llama-3.1-70B-Instruct"
@@ -206,6 +206,15 @@ def test_cluster_nodes_are_used_up_to_their_number() -> None:
         planned([request(floor=3, gpu="l4", **idle)], supply)
     with pytest.raises(PlanError, match=r"models\.chat\.gpu = h100: is not on offer here; on offer: l4, l40s"):
         planned([request(gpu="h100", **idle)], supply)
+
+
+def test_nodes_are_read_from_labels_where_the_stack_lists_none() -> None:
+    labels = {"nvidia.com/gpu.product": "NVIDIA-L4", "nvidia.com/gpu.memory": "23034", "nvidia.com/gpu.count": "1"}
+    node = instance_from_labels(labels | {"node.kubernetes.io/instance-type": "g2-standard-8"}, 8, 32 * 2**30)
+    assert node is not None
+    plan = planned([request(demand=None, objectives=Objectives(), floor=2)], node_supply([node, node, node]))
+    assert [(found.node_type, found.replicas) for found in plan.assignments] == [("g2-standard-8", 2)]
+    assert plan.nodes[0].count == 2
 
 
 def refused(asked: ModelRequest, supply: Supply = SUPPLY) -> str:
