@@ -22,12 +22,12 @@ check: .venv
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
-	@.venv/bin/pytest tests/unit -n 2 -m "not thorough"
+	@.venv/bin/pytest tests/unit -n 2 --dist loadfile -m "not thorough"
 
 # Everything, on the real parts.
 test: check
 	@$(RUN) infra.tasks prepare $(STACK)
-	@.venv/bin/pytest tests/unit -n 2 -m thorough
+	@.venv/bin/pytest tests/unit -n 2 --dist loadfile -m thorough
 	@.venv/bin/pytest tests/engine tests/gateway
 
 # The measurements behind README's figures; wants a quiet machine.

@@ -6,8 +6,8 @@ import yaml
 
 from infra.settings import Engine, HashOn, Policy
 from infra.settings.gpus import GPU_TYPES
+from serving import gateway
 from serving.engines import ENGINES
-from serving.gateway import spec
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -22,5 +22,5 @@ def test_engines_with_an_adapter_can_be_named() -> None:
 
 
 def test_routing_policies_are_those_of_the_gateway() -> None:
-    assert [str(policy) for policy in Policy] == [str(policy) for policy in spec.Policy]
-    assert {str(on) for on in HashOn} == {str(on) for on in spec.HashOn}
+    assert [str(policy) for policy in Policy] == [str(policy) for policy in gateway.Policy]
+    assert {str(on) for on in HashOn} == {str(on) for on in gateway.HashOn}

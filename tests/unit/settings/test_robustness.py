@@ -6,12 +6,15 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 
 from infra.settings import SettingsError, load
+
+pytestmark = pytest.mark.thorough
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 CIPHER = {"secure": "v1:MTIzNDU2Nzg5MDEy:YWJjZGVmZ2hpamtsbW5vcA=="}
