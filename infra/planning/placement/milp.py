@@ -12,9 +12,10 @@ Values = npt.NDArray[np.float64]
 
 _SMALL = 600
 """Variables up to which a program is solved as it is."""
-_KEPT = 4
+_KEPT = 3
 """Members of each group, best reduced cost first, that the first, incomplete program keeps."""
-_SECONDS = 60.0
+SECONDS = 60.0
+"""Longest that one program may take."""
 
 
 class UnsolvableError(Exception):
@@ -37,6 +38,7 @@ class Model:
     integer: list[int] = field(default_factory=list)
     upper: list[float] = field(default_factory=list)
     rows: list[tuple[dict[int, float], float, float]] = field(default_factory=list)
+    seconds: float = SECONDS
     groups: dict[int, list[Member]] = field(default_factory=dict)
     """Switches of which exactly one is 1."""
 
@@ -113,7 +115,7 @@ class Model:
             integrality=np.array(self.integer)[kept],
             bounds=Bounds(0, np.array(self.upper)[kept]),
             constraints=LinearConstraint(matrix[:, kept], low, high),
-            options={"mip_rel_gap": 0.0, "time_limit": _SECONDS},
+            options={"mip_rel_gap": 0.0, "time_limit": self.seconds},
         )
         if result.x is None:
             raise UnsolvableError(str(result.message))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from infra.planning.placement.dominance import undominated
+from infra.planning.placement.layout import search_layout
 from infra.planning.placement.milp import Model, Values
 from infra.planning.placement.packing import Load, pack
 from infra.planning.placement.problem import Choice, Node, Problem, Solution
@@ -262,11 +263,12 @@ class _Attempt:
             if pool in self.apart:
                 layout += self._told(pool, values)
                 continue
-            packed = pack(
-                {option: nodes[option] for option in options},
-                {option: problem.options[option].units for option in options},
-                self._loads(pool, taken, values),
-            )
+            counts = {option: nodes[option] for option in options}
+            units = {option: problem.options[option].units for option in options}
+            loads = self._loads(pool, taken, values)
+            packed = pack(counts, units, loads)
+            if packed is None:
+                packed = search_layout(counts, units, loads)
             if packed is None:
                 failed |= set(options)
             else:

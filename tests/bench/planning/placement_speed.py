@@ -1,6 +1,6 @@
 """Time to place 50 models on 12 GPU types: `python -m tests.bench.planning.placement_speed [SEEDS]`.
 
-Each instance has nodes of 1, 4 and 8 GPUs on demand and spot, quotas that bind, half of the models allowed on spot and a
+Each instance has nodes of 1, 4 and 8 GPUs on demand and spot, quotas that bind, half of the models allowed on spot, a
 third on two nodes at least. The answer is exact (no gap is left).
 """
 
