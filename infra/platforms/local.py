@@ -1,6 +1,6 @@
 """The local platform: model servers, gateway and Prometheus as processes of this machine."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,12 @@ from infra.places import stack_dir, write_secret_once
 from infra.planning import ModelPlan, Plan
 from infra.platforms import weights
 from infra.platforms.base import Outputs, endpoints
-from infra.platforms.gateway import gateway_spec
+from infra.platforms.gateway import gateway_spec, private
 from infra.platforms.machine import obstacles
 from infra.providers.local.daemon import Daemon
-from infra.providers.local.gateway_config import plain, plain_tenants
+from infra.providers.local.gateway_config import plain
 from infra.providers.local.supervisor import LocalSupervisor
 from infra.settings import Settings
-from serving import gateway
 
 KEY_PREFIX = "sk-berth-"
 OWN_TENANT = "local"
@@ -43,23 +42,26 @@ class LocalPlatform:
         registry, targets = directory / "gateway", directory / "targets"
         servers = [
             LocalModelServer(
-                model.model,
+                revision.server,
                 {
+                    "model": model.model,
+                    "backends": revision.backends,
                     "stack_dir": str(directory),
                     "engine": model.engine,
                     "task": model.task,
-                    "weights": str(folders[model.model]),
-                    "replicas": model.replicas,
+                    "weights": str(folders[revision.source]),
+                    "replicas": revision.replicas,
                     "limits": _limits(model),
                     "options": dict(settings.models[model.model].options),
                     "port_range": ports,
-                    "routing_weights": list(settings.routing_of(model.model).weights or ()),
+                    "routing_weights": list(revision.weights),
                     "registry": str(registry),
                     "targets": str(targets),
                 },
                 under_supervisor,
             )
             for model in plan.models
+            for revision in revisions(settings, model)
         ]
         key = KEY_PREFIX + write_secret_once(directory / "api_key")
         front = LocalGateway(
@@ -67,8 +69,8 @@ class LocalPlatform:
             {
                 "stack_dir": str(directory),
                 "directory": str(registry),
-                "spec": plain(gateway_spec(settings, plan, port=settings.gateway.port, tenants=())),
-                "tenants": tenants(key),
+                "spec": plain(gateway_spec(settings, plan, port=settings.gateway.port)),
+                "private": secrets_of_gateway(settings, key),
                 "envoy": str(programs["envoy"]),
                 "picker": str(programs["picker"]),
                 "port_range": ports,
@@ -98,25 +100,37 @@ class LocalPlatform:
         )
 
 
-def tenants(own_key: str) -> pulumi.Output[list[dict[str, Any]]]:
-    """The kit's own tenant and those of the stack file, with digests of their keys."""
-    own = gateway.Tenant(OWN_TENANT, (gateway.digest(own_key),))
-    config = pulumi.Config("berth")
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """Servers with the same weights: those of a model, of its canary, or of its shadow."""
 
-    def with_digests(section: dict[str, Any]) -> list[dict[str, Any]]:
-        named = [
-            gateway.Tenant(
-                name,
-                tuple(
-                    gateway.digest(section["tenants"][name][field]) for field in ("key", "next_key") if field in given
-                ),
-            )
-            for name, given in sorted(section.get("tenants", {}).items())
-        ]
-        return plain_tenants((own, *named))
+    server: str
+    """Name of the component, and the beginning of its replicas' names."""
+    backends: str
+    """The set of backends that they join."""
+    source: str
+    replicas: int
+    weights: tuple[int, ...] = ()
+    """One a replica for the policy `weighted`; empty for equal ones."""
 
-    section: pulumi.Output[dict[str, Any]] = pulumi.Output.secret(config.get_secret_object("gateway") or {})
-    return section.apply(with_digests)
+
+def revisions(settings: Settings, plan: ModelPlan) -> list[Revision]:
+    """The model itself, then its canary and its shadow where the stack file has them."""
+    name, wanted = plan.model, settings.models[plan.model]
+    weights = settings.routing_of(name).weights or ()
+    found = [Revision(name, name, str(wanted.source), plan.replicas, weights)]
+    for kind, other in (("canary", wanted.canary), ("shadow", wanted.shadow)):
+        if other is not None:
+            found.append(Revision(f"{name}-{kind}", f"{name}.{kind}", str(other.source), other.replicas))
+    return found
+
+
+def secrets_of_gateway(settings: Settings, own_key: str) -> pulumi.Output[dict[str, Any]]:
+    """Tenants and keys of providers, from the stack's encrypted config; the kit's own tenant comes first."""
+    section: pulumi.Output[dict[str, Any]] = pulumi.Output.secret(
+        pulumi.Config("berth").get_secret_object("gateway") or {}
+    )
+    return section.apply(lambda values: private(values, settings, {OWN_TENANT: own_key}))
 
 
 def find_programs() -> dict[str, Path]:
@@ -138,7 +152,12 @@ def find_programs() -> dict[str, Path]:
 def check_machine(settings: Settings, plan: Plan, directory: Path) -> None:
     """Raises `pulumi.RunError` with all that stands in the way, before anything is created."""
     ports = {"gateway.port": settings.gateway.port, "monitoring.prometheus_port": settings.monitoring.prometheus_port}
-    memory = {f"{m.model}-{n}": m.memory_bytes for m in plan.models for n in range(1, m.replicas + 1)}
+    memory = {
+        f"{revision.server}-{number}": model.memory_bytes
+        for model in plan.models
+        for revision in revisions(settings, model)
+        for number in range(1, revision.replicas + 1)
+    }
     found = list(obstacles(Daemon(directory), ports, memory))
     if found:
         file = f"stacks/Pulumi.{settings.stack}.yaml"

@@ -13,31 +13,35 @@ from serving import store
 def stage(settings: Settings, report: Callable[[str], None]) -> None:
     """Takes the folders that a stack file names (`file:///folder`) into the store. Raises SettingsError."""
     problems = []
-    for name, source in _sources(settings):
+    for path, source in _sources(settings):
         if source.scheme == "file":
             try:
                 store.stage(Path(source.name), store_root(), name=_name(source), report=report)
             except (store.StoreError, OSError) as error:
-                problems.append(settings.problem(("models", name, "source"), str(error)))
+                problems.append(settings.problem(path, str(error)))
     if problems:
         raise SettingsError(problems)
 
 
 def find(settings: Settings) -> dict[str, Path]:
-    """Folder of each model's weights in the store. Raises SettingsError with every source that is not there."""
+    """Folder in the store of every source that the settings name. Raises SettingsError with all that are not there."""
     folders, problems = {}, []
-    for name, source in _sources(settings):
+    for path, source in _sources(settings):
         try:
-            folders[name] = store.resolve(store_root(), _reference(source)).path
+            folders[str(source)] = store.resolve(store_root(), _reference(source)).path
         except store.StoreError as error:
-            problems.append(settings.problem(("models", name, "source"), str(error)))
+            problems.append(settings.problem(path, str(error)))
     if problems:
         raise SettingsError(problems)
     return folders
 
 
-def _sources(settings: Settings) -> Iterable[tuple[str, Source]]:
-    return ((name, model.source) for name, model in settings.models.items())
+def _sources(settings: Settings) -> Iterable[tuple[tuple[str, ...], Source]]:
+    for name, model in settings.models.items():
+        yield ("models", name, "source"), model.source
+        for revision, found in (("canary", model.canary), ("shadow", model.shadow)):
+            if found is not None:
+                yield ("models", name, revision, "source"), found.source
 
 
 def _reference(source: Source) -> str:

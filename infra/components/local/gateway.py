@@ -25,8 +25,8 @@ class LocalGatewayArgs(TypedDict):
     """Folder of the gateway's files and its backend registry."""
     spec: dict[str, Any]
     """`gateway_config.plain(spec)`."""
-    tenants: pulumi.Input[list[dict[str, Any]]]
-    """Tenants with the digests of their keys; secret."""
+    private: pulumi.Input[dict[str, Any]]
+    """`tenants` with the digests of their keys, `provider_keys` by name; secret."""
     envoy: str
     """Path of Envoy's executable."""
     picker: str
@@ -51,7 +51,7 @@ class LocalGateway(pulumi.ComponentResource):
                 "stack_dir": args["stack_dir"],
                 "directory": args["directory"],
                 "spec": args["spec"],
-                "tenants": args["tenants"],
+                "private": args["private"],
                 "envoy": args["envoy"],
                 "picker": args["picker"],
             },

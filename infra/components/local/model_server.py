@@ -10,7 +10,12 @@ from serving import engines
 
 
 class LocalModelServerArgs(TypedDict):
-    """One model."""
+    """One revision of a model."""
+
+    model: str
+    """The name that clients send as `model`."""
+    backends: str
+    """The name of the set of backends that the replicas join: the model's own, its canary's or its shadow's."""
 
     stack_dir: str
     """Folder of the stack's run-time files."""
@@ -57,17 +62,17 @@ class LocalModelServer(pulumi.ComponentResource):
         self.register_outputs({"replicas": len(self.replicas)})
 
 
-def replica_spec(model: str, number: int, args: LocalModelServerArgs) -> ServiceSpec:
+def replica_spec(server: str, number: int, args: LocalModelServerArgs) -> ServiceSpec:
     """The process of one replica."""
     engine = engines.engine(args["engine"])
     replica = engines.Replica(
-        model=model,
+        model=args["model"],
         weights=args["weights"],
         port="{port.http}",
         limits=engines.Limits(**{name: int(value) for name, value in args["limits"].items()}),
         options=args["options"],
     )
-    name = f"{model}-{number}"
+    name = f"{server}-{number}"
     return ServiceSpec(
         name=name,
         command=engine.command(replica),
@@ -80,7 +85,7 @@ def replica_spec(model: str, number: int, args: LocalModelServerArgs) -> Service
             settle_seconds=engine.drain.prestop_seconds,
         ),
         discovery=Discovery(
-            model=model,
+            model=args["backends"],
             port="http",
             registry=args["registry"],
             metadata={"concurrent_requests": replica.limits.max_concurrent_requests},
@@ -90,6 +95,6 @@ def replica_spec(model: str, number: int, args: LocalModelServerArgs) -> Service
             port="http",
             path=engine.metrics(engines.Task(args["task"])).path,
             folder=args["targets"],
-            labels={"job": "server", "engine": engine.name, "model": model, "replica": name},
+            labels={"job": "server", "engine": engine.name, "model": args["model"], "replica": name},
         ),
     )

@@ -31,9 +31,9 @@ class LocalGatewayConfigArgs(TypedDict):
     directory: str
     """Folder of the gateway's files."""
     spec: dict[str, Any]
-    """`plain(spec)`, without tenants."""
-    tenants: pulumi.Input[list[dict[str, Any]]]
-    """Tenants with the digests of their keys; secret."""
+    """`plain(spec)`: no tenants, providers without keys."""
+    private: pulumi.Input[dict[str, Any]]
+    """`tenants` with the digests of their keys, `provider_keys` by name; secret."""
     envoy: str
     """Path of Envoy's executable."""
     picker: str
@@ -50,7 +50,7 @@ class LocalGatewayConfigProvider(ResourceProvider):
 
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
         """Another spec is a change; so are files that are not what the spec says."""
-        same = all(_plain(olds[key]) == _plain(news[key]) for key in ("spec", "tenants"))
+        same = all(_plain(olds[key]) == _plain(news[key]) for key in ("spec", "private"))
         return DiffResult(changes=not (same and _in_place(news)), replaces=[])
 
     def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
@@ -70,19 +70,15 @@ class LocalGatewayConfig(Resource, module="local", name="GatewayConfig"):
     """Models, routes, keys and limits of a gateway on this machine."""
 
     def __init__(self, name: str, args: LocalGatewayConfigArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        hidden = pulumi.ResourceOptions(additional_secret_outputs=["tenants"])
+        hidden = pulumi.ResourceOptions(additional_secret_outputs=["private"])
         super().__init__(LocalGatewayConfigProvider(), name, {**args}, pulumi.ResourceOptions.merge(opts, hidden))
 
 
 def plain(spec: gateway.GatewaySpec) -> dict[str, Any]:
-    """The spec as JSON values, keys of tenants left out."""
-    values: dict[str, Any] = _adapter().dump_python(replace(spec, tenants=()), mode="json")
+    """The spec as JSON values, without anything secret."""
+    open_spec = replace(spec, tenants=(), providers=tuple(replace(provider, key="") for provider in spec.providers))
+    values: dict[str, Any] = _adapter().dump_python(open_spec, mode="json")
     return values
-
-
-def plain_tenants(tenants: tuple[gateway.Tenant, ...]) -> list[dict[str, Any]]:
-    """Tenants as JSON values; they hold digests, never keys."""
-    return [{"name": tenant.name, "key_digests": list(tenant.key_digests)} for tenant in tenants]
 
 
 def parse(values: Mapping[str, Any]) -> gateway.GatewaySpec:
@@ -96,7 +92,9 @@ def _adapter() -> TypeAdapter[gateway.GatewaySpec]:
 
 
 def _spec(props: dict[str, Any], admin_port: int) -> gateway.GatewaySpec:
-    return parse({**props["spec"], "tenants": props["tenants"], "admin_port": admin_port})
+    spec, private = props["spec"], props["private"]
+    providers = [{**provider, "key": private["provider_keys"][provider["name"]]} for provider in spec["providers"]]
+    return parse({**spec, "providers": providers, "tenants": private["tenants"], "admin_port": admin_port})
 
 
 def _install(props: dict[str, Any]) -> None:

@@ -1,0 +1,91 @@
+"""What a stack file says of the gateway, seen by clients of a local stack."""
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from infra.providers.local.daemon import Daemon
+from tests.engine.conftest import CHAT, MODELS
+from tests.support.project import STACK, Project
+
+KEY = "sk-acme-0123456789abcdefghijklmnop"
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    project = Project.make(tmp_path_factory.mktemp("settings"), (22500, 22599))
+    canary = {"source": "store://ngram", "weight": 50}
+    chat = {**CHAT, "replicas": 1, "max_output_tokens": 6, "default_output_tokens": 4, "canary": canary}
+    project.write(
+        {"chat": chat, "ngram": MODELS["ngram"]},
+        gateway={"fallback": {"chat": ["ngram"]}, "hold": {"ttl": "1s", "requests": 0}},
+    )
+    done = project.pulumi("config", "set", "--secret", "--path", "berth:gateway.tenants.acme.key", KEY)
+    assert done.returncode == 0, done.stderr
+    done = project.pulumi("config", "set", "--path", "berth:gateway.tenants.acme.requests_per_minute", "30")
+    assert done.returncode == 0, done.stderr
+    assert KEY not in project.session.stack_file(STACK).read_text()
+    project.up()
+    yield project
+    project.down()
+
+
+def ask(stack: Project, key: str, model: str = "chat", **fields: Any) -> dict[str, Any]:
+    body = {"model": model, "messages": [{"role": "user", "content": "Call me Ishmael."}], "temperature": 0, **fields}
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{stack.gateway_port}/v1/chat/completions",
+        json.dumps(body).encode(),
+        {"authorization": f"Bearer {key}", "content-type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        values: dict[str, Any] = json.load(answer)
+        return values
+
+
+def test_output_tokens_have_a_default_and_a_most(stack: Project) -> None:
+    key = stack.outputs()["api_key"]
+    assert ask(stack, key)["usage"]["completion_tokens"] <= 4
+    assert ask(stack, key, max_tokens=200)["usage"]["completion_tokens"] <= 6
+
+
+def test_canary_answers_its_share(stack: Project) -> None:
+    key = stack.outputs()["api_key"]
+    answers = {ask(stack, key, max_tokens=6)["choices"][0]["message"]["content"] for _ in range(24)}
+    assert len(answers) == 2  # greedy, so one text a revision
+
+
+def test_a_tenant_of_the_stack_file_has_its_limit(stack: Project) -> None:
+    statuses = []
+    for _ in range(31):
+        try:
+            ask(stack, KEY, model="ngram", max_tokens=1)
+            statuses.append(200)
+        except urllib.error.HTTPError as error:
+            statuses.append(error.code)
+            retry_after = error.headers["retry-after"]
+            error.close()
+    assert statuses.count(200) <= 30
+    assert statuses[-1] == 429
+    assert int(retry_after) > 0
+
+
+def test_keys_are_nowhere_in_plain(stack: Project) -> None:
+    own = stack.outputs()["api_key"]
+    root = stack.session.stack_dir(STACK)
+    for path in [*root.rglob("*"), *(stack.session.home / "state").rglob("*")]:
+        if path.is_file() and path.name != "api_key":
+            content = path.read_bytes()
+            assert KEY.encode() not in content, path
+            assert own.encode() not in content, path
+
+
+def test_fallback_answers_when_the_model_is_gone(stack: Project) -> None:
+    daemon = Daemon(stack.session.stack_dir(STACK))
+    for program in daemon.list():
+        if program.name.startswith("chat-"):
+            daemon.remove(program.name)
+    assert ask(stack, stack.outputs()["api_key"], max_tokens=3)["choices"][0]["message"]["content"]
