@@ -30,6 +30,8 @@ def routes(spec: GatewaySpec) -> Json:
     every = [route for model in spec.models for route in _routes(spec, model)]
     return {
         "name": ROUTES,
+        # Otherwise routes to a cluster that is not there are taken, and answer 503. Refused, they leave the old ones.
+        "validate_clusters": True,
         "virtual_hosts": [
             {
                 "name": "all",
