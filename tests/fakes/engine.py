@@ -3,7 +3,11 @@
 It does not generate: every token is "t". It has no queue, no batch and no KV cache, and it checks nothing. What it is
 good for: first-token delays, gaps, status codes, error events and abrupt ends on demand, and a list of what it was
 sent. The request's member "fake" says how: {"first_ms": 0, "gap_ms": 0, "tokens": 3, "status": 200, "event": null,
-"die": null, "early": false}.
+"die": null, "early": false, "say": null, "hold": false}.
+
+With "say": "x" the tokens are "x:0 ", "x:1 " … and "x#n" tells their number at the end, so that a client can tell
+whether it got all of its own answer and nothing else. With "hold" a stream goes on until the engine is released. A
+journal gets one line an event: what was asked, begun, ended, and left by its client.
 """
 
 import argparse
@@ -11,6 +15,7 @@ import asyncio
 import json
 import threading
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -43,6 +48,10 @@ class FakeEngine:
     """Requests in progress."""
     more_ports: int = 0
     """Further ports, so that one process looks like many servers."""
+    journal: Path | None = None
+    """A file that gets a line {"id": <say>, "event": "asked" | "begun" | "ended" | "left"} an event, at once."""
+    released: bool = False
+    """Streams that were held end."""
 
     @property
     def ports(self) -> list[int]:
@@ -67,6 +76,9 @@ class FakeEngine:
                 return web.Response(text="secret 1\n")
             case "/_seen":
                 return web.json_response([s.__dict__ for s in self.seen])
+            case "/_release":
+                self.released = True
+                return web.Response()
         return web.Response(status=404)
 
     async def _post(self, request: web.Request) -> web.StreamResponse:
@@ -75,17 +87,27 @@ class FakeEngine:
         self.seen.append(Seen(request.path_qs, dict(request.headers), body, port))
         fake = self.default | body.get("fake", {})
         self.open += 1
+        self._note(fake, "asked")
         try:
-            return await self._answer(request, body, fake)
+            answer = await self._answer(request, body, fake)
         except ConnectionResetError:  # the client has gone
+            self._note(fake, "left")
             return web.Response(status=499)
+        else:
+            if answer.status == 200:
+                self._note(fake, "ended")
+            return answer
         finally:
             self.open -= 1
 
+    def _note(self, fake: dict[str, Any], event: str) -> None:
+        if self.journal and fake.get("say"):
+            with self.journal.open("a") as file:
+                file.write(json.dumps({"id": fake["say"], "event": event}) + "\n")
+
     async def _answer(self, request: web.Request, body: dict[str, Any], fake: dict[str, Any]) -> web.StreamResponse:
-        early = fake.get("early")  # headers before the first token, as vLLM sends them
         stream = body.get("stream") or request.path.endswith("/generate_stream")
-        if not (stream and early):
+        if not (stream and fake.get("early")):  # headers before the first token, as vLLM sends them
             await asyncio.sleep(fake.get("first_ms", 0) / 1000)
         if fake.get("die") == "before" and request.transport:
             request.transport.abort()
@@ -95,25 +117,36 @@ class FakeEngine:
             )
         tokens = fake.get("tokens", 3)
         if not stream:
+            text = f"{fake['say']}#{tokens}" if fake.get("say") else "t" * tokens
+            self._note(fake, "begun")
             if request.path in ("/", "/generate"):
-                return web.json_response({"generated_text": "t" * tokens, "details": {"generated_tokens": tokens}})
-            return web.json_response(
-                {"model": body.get("model"), "choices": [{"text": "t" * tokens}], "usage": self.usage}
-            )
+                return web.json_response({"generated_text": text, "details": {"generated_tokens": tokens}})
+            return web.json_response({"model": body.get("model"), "choices": [{"text": text}], "usage": self.usage})
+        return await self._stream(request, body, fake, tokens)
+
+    async def _stream(
+        self, request: web.Request, body: dict[str, Any], fake: dict[str, Any], tokens: int
+    ) -> web.StreamResponse:
         answer = web.StreamResponse(headers={"content-type": "text/event-stream"})
         await answer.prepare(request)
-        if early:
+        if fake.get("early"):
             await asyncio.sleep(fake.get("first_ms", 0) / 1000)
         if fake.get("event") is not None:
             await answer.write(f"data: {json.dumps(fake['event'])}\n\n".encode())
             return answer
-        for i in range(tokens):
+        i = 0
+        while i < tokens or (fake.get("hold") and not self.released):
             if i:
                 await asyncio.sleep(fake.get("gap_ms", 0) / 1000)
             if fake.get("die") == i and request.transport:
                 request.transport.abort()
-                return answer
-            await answer.write(b'data: {"choices":[{"delta":{"content":"t"}}]}\n\n')
+                raise ConnectionResetError
+            await answer.write(_chunk(f"{fake['say']}:{i} " if fake.get("say") else "t"))
+            if i == 0:
+                self._note(fake, "begun")
+            i += 1
+        if fake.get("say"):
+            await answer.write(_chunk(f"{fake['say']}#{i}"))
         if body.get("stream_options", {}).get("include_usage"):
             await answer.write(f"data: {json.dumps({'choices': [], 'usage': self.usage})}\n\n".encode())
         await answer.write(b"data: [DONE]\n\n")
@@ -151,13 +184,21 @@ class FakeEngine:
             self._thread.join(10)
 
 
+def _chunk(content: str) -> bytes:
+    return b'data: {"choices":[{"delta":{"content":"%s"}}]}\n\n' % content.encode()
+
+
 if __name__ == "__main__":
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--port", type=int, required=True)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--journal", type=Path)
+    parser.add_argument("--default", type=json.loads, default={}, help='members of "fake" for all requests, as JSON')
+    options = parser.parse_args()
+    # SIGTERM closes the port and waits for open streams, as the kit's own engine does.
     web.run_app(
-        FakeEngine().app(),
+        FakeEngine(journal=options.journal, default=options.default).app(),
         host="127.0.0.1",
-        port=arguments.parse_args().port,
+        port=options.port,
         access_log=None,
         print=None,
         backlog=1024,
