@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tests.fakes.kubernetes_provider import objects, ownership, waits
 from tests.fakes.kubernetes_provider.settings import Settings
-from tests.support.cluster.api import JSON_PATCH, ApiError, Client, NoSuchKindError, Object
+from tests.support.kubernetes_api import JSON_PATCH, ApiError, Client, NoSuchKindError, Object
 
 RETRY_SECONDS = (1, 2, 4, 8, 16)
 """Between attempts to create what needs something that is not there yet: its namespace, its definition."""

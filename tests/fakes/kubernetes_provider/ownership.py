@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.fakes.kubernetes_provider import objects
-from tests.support.cluster.api import Object
+from tests.support.kubernetes_api import Object
 
 # Managers of tools that this provider follows on from: kubectl, and the provider itself before server-side apply.
 _FORERUNNERS = {

@@ -17,7 +17,7 @@ from tests.fakes.kubernetes_provider.operations import ConflictError, Operations
 from tests.fakes.kubernetes_provider.protocol import Empty, plugin_pb2, provider_pb2, provider_pb2_grpc
 from tests.fakes.kubernetes_provider.settings import Settings, SettingsError
 from tests.fakes.kubernetes_provider.waits import NotReadyError, WaitForError
-from tests.support.cluster.api import ApiError, Client, KubeconfigError, NoSuchKindError, UnreachableError
+from tests.support.kubernetes_api import ApiError, Client, KubeconfigError, NoSuchKindError, UnreachableError
 
 VERSION = "4.34.2"
 """Of the provider that this one stands for."""
@@ -181,6 +181,8 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         try:
             self._operations.delete(inputs, live, request.timeout)
         except NotReadyError as error:
+            for reason in error.reasons:
+                self._engine.warn(request.urn, reason)
             manager = checkpoint.manager(state, inputs, _digest(request.urn))
             return answers.partial(context, "", error, inputs, manager)
         except _REFUSALS as error:

@@ -45,9 +45,9 @@ def serve(arguments: list[str]) -> int:
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(provider, server)
     port = server.add_insecure_port("127.0.0.1:0")
     stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    # Ctrl-C reaches the whole process group; the engine says Cancel when it wants an end.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The engine interrupts its plugins in the end. A person's Ctrl-C does not get here: they are a group of their own.
+    for kind in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(kind, lambda *_: stop.set())
     parent = os.getppid()
     server.start()
     sys.stdout.write(f"{port}\n")

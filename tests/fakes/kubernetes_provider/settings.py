@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.fakes.kubernetes_provider.properties import plain
-from tests.support.cluster.api import Access, kubeconfig
+from tests.support.kubernetes_api import Access, kubeconfig
 
 # Refused, so that no test believes that they had an effect.
 _UNSUPPORTED = ("renderYamlToDirectory", "helmReleaseSettings", "alwaysRender")

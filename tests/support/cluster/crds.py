@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from infra import toolchain
-from tests.support.cluster.api import Client, Object
+from tests.support.kubernetes_api import Client, Object
 
 PARTS = (
     "keda-crds",
@@ -43,7 +43,7 @@ def established(api: Client, names: Iterable[str]) -> bool:
     ready = {
         item["metadata"]["name"]
         for item in api.items(API_VERSION, KIND)
-        for condition in item.get("status", {}).get("conditions", ())
+        for condition in item.get("status", {}).get("conditions") or ()
         if condition["type"] == "Established" and condition["status"] == "True"
     }
     return set(names) <= ready

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from tests.support.cluster.api import Client
+from tests.support.kubernetes_api import Client
 
 # Records of what happened, and leases and slices that controllers renew and rename by themselves.
 _TRANSIENT = {"Event", "Lease", "EndpointSlice", "Endpoints", "ComponentStatus", "IPAddress", "ControllerRevision"}

@@ -11,9 +11,10 @@ from infra import toolchain
 from infra.planning.catalogue.instances import aws_instances
 from infra.planning.catalogue.prices import prices
 from tests.support.cluster import crds
-from tests.support.cluster.api import Object
-from tests.support.cluster.cluster import ADMIN, Cluster, free_ports
+from tests.support.cluster.apiserver import ADMIN, free_ports
+from tests.support.cluster.cluster import Cluster
 from tests.support.cluster.nodes import device_of
+from tests.support.kubernetes_api import Object
 
 NODE_CLASS = "default"
 """The KWOKNodeClass that a NodePool may name (group karpenter.kwok.sh)."""
@@ -68,7 +69,7 @@ class Karpenter:
     Its metrics and health ports are the one thing here that listens on all addresses: it knows no other way.
     """
 
-    def __init__(self, cluster: Cluster, offer: Offer, registration_seconds: float = 2.0) -> None:
+    def __init__(self, cluster: Cluster, offer: Offer, registration_seconds: int = 2) -> None:
         """`registration_seconds`: from the purchase of a node to its first sign of life."""
         self._cluster = cluster
         self._offer = offer
@@ -138,7 +139,7 @@ def node_pool(name: str, instances: Iterable[str], device: str, limit: int, labe
                 },
             },
             "limits": {device: str(limit)},
-            "disruption": {"consolidationPolicy": "WhenEmpty", "consolidateAfter": "5s"},
+            "disruption": {"consolidationPolicy": "WhenEmpty", "consolidateAfter": "1s"},
         },
     }
 

@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from infra.planning.catalogue.instances import Instance, aws_instances
 from infra.planning.text import GIB, MIB
-from tests.support.cluster.api import Object
+from tests.support.kubernetes_api import Object
 
 GPU_RESOURCE = "nvidia.com/gpu"
 NEURON_RESOURCE = "aws.amazon.com/neuron"

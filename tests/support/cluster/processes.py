@@ -43,6 +43,10 @@ class Processes:
         """Those that were started and not stopped, in the order of their start."""
         return list(self._running)
 
+    def pids(self) -> dict[str, int]:
+        """Process ids by name."""
+        return {name: process.pid for name, process in self._running.items()}
+
     def kill(self, name: str) -> None:
         """SIGKILL, as a machine that fails."""
         process = self._running.pop(name)
@@ -63,6 +67,11 @@ class Processes:
         """Last started first."""
         for name in reversed(self.names()):
             self.stop(name)
+
+    def kill_all(self) -> None:
+        """At once: for data that nobody wants any more."""
+        for name in reversed(self.names()):
+            self.kill(name)
 
     def wait(self, what: str, check: Callable[[], bool], seconds: float = 90.0) -> None:
         """Polls until `check`. Raises ProcessError when a server dies meanwhile, or after `seconds`."""

@@ -14,10 +14,11 @@ import yaml
 
 from infra.toolchain import engine_env
 from tests.fakes import kubernetes_provider
+from tests.support.kubernetes_api import Object
 
 STACK = "test"
 PATIENCE_SECONDS = 180
-_PREFACE = """\
+PREFACE = """\
 import pulumi
 import pulumi_kubernetes as k8s
 from pulumi import CustomTimeouts, ResourceOptions
@@ -25,6 +26,52 @@ from pulumi import CustomTimeouts, ResourceOptions
 cluster = k8s.Provider("cluster", kubeconfig=open("kubeconfig").read(), cluster_identifier="test")
 on_cluster = ResourceOptions(provider=cluster)
 """
+# Without the SDK of Kubernetes, whose import takes a second: objects go to the provider as they stand.
+_OBJECTS = """\
+import json
+import pulumi
+
+content = json.load(open("objects.json"))
+cluster = pulumi.ProviderResource("kubernetes", "cluster", content["provider"])
+made = {}
+for entry in content["objects"]:
+    item = entry["item"]
+    version = item["apiVersion"] if "/" in item["apiVersion"] else f"core/{item['apiVersion']}"
+    timeouts = pulumi.CustomTimeouts(**entry["timeouts"]) if entry["timeouts"] else None
+    options = pulumi.ResourceOptions(
+        provider=cluster,
+        depends_on=[made[name] for name in entry["after"]],
+        custom_timeouts=timeouts,
+        ignore_changes=entry["ignored"],
+    )
+    made[entry["name"]] = pulumi.CustomResource(f"kubernetes:{version}:{item['kind']}", entry["name"], item, options)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """One object of a program, and how the engine is to treat it."""
+
+    item: Object
+    name: str = ""
+    """The program's name for it; default: the object's own."""
+    after: tuple[str, ...] = ()
+    """Names of what must be there before."""
+    timeouts: dict[str, str] | None = None
+    """Such as `{"create": "5s"}`."""
+    ignored: tuple[str, ...] = ()
+    """Paths whose changes are ignored."""
+
+    def entry(self) -> Object:
+        """As the program reads it."""
+        name = self.name or self.item["metadata"]["name"]
+        return {
+            "item": self.item,
+            "name": name,
+            "after": self.after,
+            "timeouts": self.timeouts,
+            "ignored": self.ignored,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +125,17 @@ class Program:
         assert program.pulumi("stack", "init").status == 0
         return program
 
-    def write(self, text: str, preface: str = _PREFACE) -> None:
+    def write(self, text: str, preface: str = PREFACE) -> None:
         """The program; it finds `k8s`, the provider resource `cluster` and the options `on_cluster`."""
         (self.root / "infra/__main__.py").write_text(preface + dedent(text))
+
+    def place(self, *objects: Object | Placed, provider: dict[str, str] | None = None) -> None:
+        """A program of just these objects; `provider` are further arguments of the provider."""
+        kubeconfig = (self.root / "infra/kubeconfig").read_text()
+        given = {"kubeconfig": kubeconfig, "clusterIdentifier": "test", **(provider or {})}
+        entries = [(item if isinstance(item, Placed) else Placed(item)).entry() for item in objects]
+        (self.root / "infra/objects.json").write_text(json.dumps({"provider": given, "objects": entries}))
+        self.write("", _OBJECTS)
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
         """`pulumi ARGUMENTS` for the stack, in a process group of its own."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 
-from tests.support.cluster.api import ApiError, Client, Object, UnreachableError
+from tests.support.kubernetes_api import ApiError, Client, Object, UnreachableError
 
 RETRY_SECONDS = 0.2
 WATCH_SECONDS = 2.0

@@ -11,7 +11,7 @@ from tests.fakes.kubernetes_provider.waits.network import IngressWait, ServiceWa
 from tests.fakes.kubernetes_provider.waits.sets import DaemonSetWait, StatefulSetWait
 from tests.fakes.kubernetes_provider.waits.single import JobWait, PodWait
 from tests.fakes.kubernetes_provider.waits.storage import ClaimWait, QuotaWait, SecretWait, VolumeWait
-from tests.support.cluster.api import Client, Object
+from tests.support.kubernetes_api import Client, Object
 
 _BY_KIND: Mapping[str, type[Wait]] = {
     "apps/v1/DaemonSet": DaemonSetWait,

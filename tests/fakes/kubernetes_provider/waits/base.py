@@ -5,7 +5,7 @@ import time
 from typing import ClassVar
 
 from tests.fakes.kubernetes_provider import objects
-from tests.support.cluster.api import ApiError, Client, Object, UnreachableError
+from tests.support.kubernetes_api import ApiError, Client, Object, UnreachableError
 
 POLL_SECONDS = 0.25
 

@@ -5,7 +5,7 @@ import json
 from tests.fakes.kubernetes_provider import objects
 from tests.fakes.kubernetes_provider.waits import jsonpath, pods
 from tests.fakes.kubernetes_provider.waits.base import Wait
-from tests.support.cluster.api import Client, Object
+from tests.support.kubernetes_api import Client, Object
 
 _JSONPATH, _CONDITION = "jsonpath=", "condition="
 

@@ -5,7 +5,7 @@ import time
 
 from tests.fakes.kubernetes_provider import objects
 from tests.fakes.kubernetes_provider.waits.base import POLL_SECONDS, NotReadyError
-from tests.support.cluster.api import ApiError, Client, Object, UnreachableError
+from tests.support.kubernetes_api import ApiError, Client, Object, UnreachableError
 
 _SLOW = {"apps/v1/Deployment", "apps/v1/StatefulSet", "apps/v1/DaemonSet"}
 # Kinds for which `skipAwait` holds for deletion too, for reasons of the real provider's history.

@@ -3,7 +3,7 @@
 from tests.fakes.kubernetes_provider import objects
 from tests.fakes.kubernetes_provider.waits import pods
 from tests.fakes.kubernetes_provider.waits.base import Wait
-from tests.support.cluster.api import Object
+from tests.support.kubernetes_api import Object
 
 _REVISION = "deployment.kubernetes.io/revision"
 

@@ -2,7 +2,7 @@
 
 from tests.fakes.kubernetes_provider import objects
 from tests.fakes.kubernetes_provider.waits.base import Wait
-from tests.support.cluster.api import Client
+from tests.support.kubernetes_api import Client
 
 NO_PODS = (
     "Service does not target any Pods. Selected Pods may not be ready, or field '.spec.selector' may not match labels "

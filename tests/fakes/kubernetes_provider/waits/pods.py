@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from tests.fakes.kubernetes_provider import objects
-from tests.support.cluster.api import Client, Object
+from tests.support.kubernetes_api import Client, Object
 
 SHOWN_PODS = 5
 SHOWN_EVENTS = 3

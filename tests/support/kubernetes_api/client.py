@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
-from tests.support.cluster.api.discovery import Discovery, Resource
-from tests.support.cluster.api.errors import ApiError
-from tests.support.cluster.api.kubeconfig import Access
-from tests.support.cluster.api.transport import Transport
+from tests.support.kubernetes_api.discovery import Discovery, Resource
+from tests.support.kubernetes_api.errors import ApiError
+from tests.support.kubernetes_api.kubeconfig import Access
+from tests.support.kubernetes_api.transport import Transport
 
 Object: TypeAlias = dict[str, Any]
 """A Kubernetes object as JSON."""
@@ -23,6 +23,10 @@ class Client:
         self.access = access
         self._transport = Transport(access)
         self.discovery = Discovery(self._transport)
+
+    def close(self) -> None:
+        """Closes idle connections."""
+        self._transport.close()
 
     def version(self) -> str:
         """The server's version, such as `v1.36.3`."""

@@ -3,8 +3,8 @@
 import threading
 from dataclasses import dataclass
 
-from tests.support.cluster.api.errors import ApiError, NoSuchKindError
-from tests.support.cluster.api.transport import Transport
+from tests.support.kubernetes_api.errors import ApiError, NoSuchKindError
+from tests.support.kubernetes_api.transport import Transport
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,16 +8,26 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from tests.support.cluster.api.errors import ApiError, UnreachableError
-from tests.support.cluster.api.kubeconfig import Access
+from tests.support.kubernetes_api.errors import ApiError, UnreachableError
+from tests.support.kubernetes_api.kubeconfig import Access
 
 SECONDS = 30.0
 """What an answer may take."""
+ATTEMPTS = 10
+"""As often as the Go client does what a server wants tried again."""
 _BROKEN = (OSError, http.client.HTTPException)
 
 
+class _LaterError(ApiError):
+    """A refusal that is to be tried again after a while."""
+
+    def __init__(self, status: dict[str, Any], seconds: float) -> None:
+        super().__init__(status)
+        self.seconds = seconds
+
+
 class Transport:
-    """Requests to one server, from any thread. Each thread keeps one connection for what only reads."""
+    """Requests to one server, from any thread. Connections that only read are kept for the next one; see `close`."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
@@ -26,7 +36,15 @@ class Transport:
         self._port = place.port or 443
         self._prefix = place.path
         self._tls = ssl.create_default_context(cadata=access.ca_pem or None)
-        self._kept = threading.local()
+        self._idle: list[http.client.HTTPSConnection] = []
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Closes the connections that are kept. It can be used again."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
 
     def request(self, method: str, path: str, body: Any = None, content: str = "application/json", **query: Any) -> Any:
         """One answer as JSON. Raises ApiError for a refusal, UnreachableError where there is no answer."""
@@ -43,7 +61,7 @@ class Transport:
             connection.request("GET", self._target(path, query), headers=self._headers("", empty=True))
             answer = connection.getresponse()
             if answer.status >= 400:
-                raise _refusal(answer.status, answer.read())
+                raise _refusal(answer, answer.read())
             while line := answer.readline():
                 yield json.loads(line)
         except TimeoutError:
@@ -59,16 +77,24 @@ class Transport:
         if method != "GET":
             # Never over a kept connection: whether one that broke had carried the request could not be known.
             return self._exchange(self._connect(SECONDS), method, target, data, headers, close=True)
-        kept: http.client.HTTPSConnection | None = getattr(self._kept, "connection", None)
+        with self._lock:
+            kept = self._idle.pop() if self._idle else None
         if kept is not None:
             try:
-                return self._exchange(kept, method, target, data, headers)
+                return self._kept(kept, target, headers)
             except UnreachableError:
-                self._kept.connection = None
-        fresh = self._connect(SECONDS)
-        answer = self._exchange(fresh, method, target, data, headers)
-        self._kept.connection = fresh
-        return answer
+                # It may have been closed since; a new one tells.
+                self.close()
+        return self._kept(self._connect(SECONDS), target, headers)
+
+    def _kept(self, connection: http.client.HTTPSConnection, target: str, headers: dict[str, str]) -> bytes:
+        try:
+            return self._exchange(connection, "GET", target, None, headers)
+        finally:
+            # A broken one has no socket any more.
+            if connection.sock is not None:
+                with self._lock:
+                    self._idle.append(connection)
 
     def _exchange(
         self,
@@ -90,7 +116,7 @@ class Transport:
         if close:
             connection.close()
         if answer.status >= 400:
-            raise _refusal(answer.status, content)
+            raise _refusal(answer, content)
         return content
 
     def _connect(self, seconds: float) -> http.client.HTTPSConnection:
@@ -112,9 +138,11 @@ class Transport:
         return f"{self._access.server}: {error or type(error).__name__}"
 
 
-def _refusal(status: int, content: bytes) -> ApiError:
+def _refusal(answer: http.client.HTTPResponse, content: bytes) -> ApiError:
     try:
         document = json.loads(content)
     except ValueError:
         document = {"message": content.decode("utf-8", "replace").strip()}
-    return ApiError({"code": status, **document})
+    status = {"code": answer.status, **document}
+    later = answer.headers.get("Retry-After", "")
+    return _LaterError(status, float(later)) if later.isdigit() else ApiError(status)

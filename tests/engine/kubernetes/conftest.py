@@ -1,0 +1,47 @@
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.cluster import Cluster, crds
+from tests.support.cluster.program import Program
+from tests.support.kubernetes_api import Client
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _parts() -> None:
+    """Nothing of the local platform is needed here; the cluster gets its own parts."""
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """The cluster of all tests here: two zones, three GPU types, all definitions."""
+    with Cluster(tmp_path_factory.mktemp("cluster"), definitions=crds.PARTS) as started:
+        yield started
+
+
+@pytest.fixture
+def api(cluster: Cluster) -> Client:
+    return cluster.api
+
+
+@pytest.fixture
+def namespace(api: Client, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A namespace of the test's own."""
+    name = request.node.name.replace("_", "-").partition("[")[0][:60].strip("-")
+    api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    yield name
+    api.delete("v1", "Namespace", name)
+
+
+@pytest.fixture
+def program(cluster: Cluster, tmp_path: Path) -> Program:
+    """A Pulumi program with an empty stack on the cluster."""
+    return Program.make(tmp_path / "program", cluster.kubeconfig())
+
+
+@pytest.fixture
+def until(cluster: Cluster) -> Any:
+    """`until("what", check)`: waits, and fails with the logs of the cluster."""
+    return cluster.processes.wait

@@ -1,0 +1,43 @@
+"""The real Karpenter on the tests' cluster: one pool a GPU type, nodes bought for pending pods and no other."""
+
+from pathlib import Path
+
+from tests.support.cluster import Cluster, Nodes, crds
+from tests.support.cluster.karpenter import Karpenter, Offer, node_pool
+from tests.support.cluster.nodes import GPU_RESOURCE
+from tests.support.cluster.timeline import ready
+from tests.support.cluster.workloads import deployment, pod_spec
+
+
+def test_pending_pods_bring_up_the_pools_type_and_empty_nodes_go(tmp_path: Path) -> None:
+    system = (Nodes("m6i.4xlarge"),)
+    offer = Offer(("g6.xlarge", "g6e.12xlarge", "p5.48xlarge"))
+    with Cluster(tmp_path, system, crds.KARPENTER_PARTS) as cluster, Karpenter(cluster, offer):
+        api, until = cluster.api, cluster.processes.wait
+        for name, limit in (("g6", 2), ("g6e", 8), ("p5", 16)):
+            types = [instance for instance in offer.instances if instance.startswith(f"{name}.")]
+            api.apply(node_pool(name, types, GPU_RESOURCE, limit, {"pool": name}))
+
+        def bought() -> list[str]:
+            nodes = api.items("v1", "Node", labels="karpenter.sh/nodepool")
+            return sorted(node["metadata"]["labels"]["node.kubernetes.io/instance-type"] for node in nodes)
+
+        def all_ready(count: int) -> bool:
+            pods = api.items("v1", "Pod", "default")
+            return len(pods) == count and all(map(ready, pods))
+
+        def said() -> list[str]:
+            return [event["message"] for event in api.items("v1", "Event", "default")]
+
+        api.create(deployment("small", "default", 2, pod_spec(1, {"pool": "g6"})))
+        sharded = deployment("sharded", "default", 2, pod_spec(4, {"pool": "g6e"}))
+        api.create(sharded)
+        until("ready pods", lambda: all_ready(4))
+        assert bought() == ["g6.xlarge", "g6.xlarge", "g6e.12xlarge", "g6e.12xlarge"]
+
+        # A third node is beyond the pool's limit.
+        api.apply({**sharded, "spec": {**sharded["spec"], "replicas": 3}}, force=True)
+        until("the word of the limit", lambda: any("exceed limits for nodepool" in text for text in said()))
+        assert len(bought()) == 4
+        api.delete("apps/v1", "Deployment", "sharded", "default")
+        until("the end of its nodes", lambda: bought() == ["g6.xlarge", "g6.xlarge"])
