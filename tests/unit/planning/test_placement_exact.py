@@ -9,7 +9,7 @@ import pytest
 from infra.planning.placement import Choice, Item, Option, Problem, Solution, UnsolvableError, solve
 from tests.unit.planning.brute_force import least_cost
 
-INSTANCES = 240
+INSTANCES = 480
 
 
 def random_problem(seed: int) -> Problem:
