@@ -6,7 +6,7 @@ from infra.planning.errors import PlanError, Problem
 from infra.planning.migration import Migration, migrate
 from infra.planning.performance.calibration import read_calibrations
 from infra.planning.plan import ModelPlan, Plan, parse_plan
-from infra.planning.planner import plan
+from infra.planning.planner import gpu_limits, plan
 from infra.planning.report import report
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "PlanError",
     "Problem",
     "delta",
+    "gpu_limits",
     "instance_from_labels",
     "migrate",
     "parse_plan",

@@ -9,7 +9,7 @@ from infra.planning.errors import PlanError
 from infra.planning.migration import migrate
 from infra.planning.performance.calibration import read_calibrations
 from infra.planning.plan import parse_plan
-from infra.planning.planner import plan
+from infra.planning.planner import gpu_limits, plan
 from infra.planning.report import report
 from infra.settings import SettingsError, load
 
@@ -34,9 +34,8 @@ def main(arguments: list[str] | None = None) -> int:
         previous = parse_plan(options.previous.read_text()) if options.previous else None
         measured = read_calibrations(options.calibration or options.root / CALIBRATION)
         made = plan(settings, previous=previous, store=options.store, calibrations=measured)
-        quotas = settings.aws.quotas if settings.aws else {}
         change = delta(previous, made) if previous else None
-        steps = migrate(previous, made, quotas) if previous and made.platform != "local" else None
+        steps = migrate(previous, made, gpu_limits(settings)) if previous and made.platform != "local" else None
     except (SettingsError, PlanError) as error:
         sys.stderr.write(f"{error}\n")
         return 1

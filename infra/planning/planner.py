@@ -1,6 +1,6 @@
 """`plan(settings)`: the one way in."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,3 +64,13 @@ def _supply(settings: "Settings", requests: Sequence[ModelRequest], nodes: Seque
         way_out = "list the cluster's GPU nodes, e.g. nodes: {small: {gpu: l4, nodes: 2}}"
         raise PlanError([problem("kubernetes.nodes", None, rule, way_out)])
     return cluster_supply(pools)
+
+
+def gpu_limits(settings: "Settings") -> Mapping[str, int]:
+    """Return how many GPUs of a type a stack may hold: the account's quotas, or what the cluster's pools have."""
+    if settings.aws is not None:
+        return settings.aws.quotas
+    limits: dict[str, int] = {}
+    for pool in settings.kubernetes.nodes.values():
+        limits[pool.gpu] = limits.get(pool.gpu, 0) + pool.gpus * pool.nodes
+    return limits

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from scipy.optimize import nnls
 
 from infra.planning.errors import PlanError, problem
 from infra.planning.performance.timing import Efficiency, Placement, roofline
@@ -42,6 +41,9 @@ class Calibration:
         Step times are linear in the step's own time and in the inverses of both factors: non-negative least squares on
         relative misses.
         """
+        # Imported here: half a second that a local plan need not wait.
+        from scipy.optimize import nnls  # noqa: PLC0415
+
         unit = Efficiency(memory=1.0, compute=1.0, step_seconds=0.0)
         ideal = roofline(replace(placed, efficiency=unit))
         rows, times = [], []

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import Bounds, LinearConstraint, linprog, milp
-from scipy.sparse import csr_array
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 Values = npt.NDArray[np.float64]
 
@@ -76,7 +78,10 @@ class Model:
         needed = {member for member, more in added.items() if more <= slack}
         return first if needed <= kept else self._integer(set(added) - needed)
 
-    def _matrix(self) -> tuple[csr_array, Values, Values]:
+    def _matrix(self) -> "tuple[csr_array, Values, Values]":
+        # scipy is imported where it is used: it takes a second to load, which a local plan need not wait for.
+        from scipy.sparse import csr_array  # noqa: PLC0415
+
         data: list[float] = []
         columns: list[int] = []
         starts = [0]
@@ -88,6 +93,9 @@ class Model:
         return matrix, np.array([row[1] for row in self.rows]), np.array([row[2] for row in self.rows])
 
     def _relaxed(self) -> tuple[float, Values]:
+        from scipy.optimize import linprog  # noqa: PLC0415
+        from scipy.sparse import csr_array  # noqa: PLC0415
+
         matrix, low, high = self._matrix()
         equal = low == high
         above, below = np.isfinite(high) & ~equal, np.isfinite(low) & ~equal
@@ -107,6 +115,8 @@ class Model:
 
     def _integer(self, without: set[Member]) -> Values:
         """Solve with some members left out, switch and parts."""
+        from scipy.optimize import Bounds, LinearConstraint, milp  # noqa: PLC0415
+
         dropped = {name for member in without for name in (member.switch, *member.parts)}
         kept = [name for name in range(len(self.costs)) if name not in dropped]
         matrix, low, high = self._matrix()

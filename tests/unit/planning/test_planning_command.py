@@ -1,6 +1,8 @@
 """`python -m infra.planning`."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,3 +56,8 @@ def test_a_plan_of_another_schema_is_refused() -> None:
         parse_plan('{"schema": 99}')
     with pytest.raises(PlanError, match="cannot be read"):
         parse_plan('{"schema": 1}')
+
+
+def test_planning_imports_no_pulumi() -> None:
+    code = "import sys, infra.planning.__main__; sys.exit(any(name.split('.')[0] == 'pulumi' for name in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
