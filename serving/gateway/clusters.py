@@ -46,7 +46,6 @@ def _cluster(model: Model, name: str, source: Json) -> Json:
                     "max_connections": model.max_requests,
                     "max_pending_requests": model.max_requests,
                     "max_requests": model.max_requests,
-                    "track_remaining": True,
                     "retry_budget": {
                         "budget_percent": {"value": model.retries.budget_percent},
                         "min_retry_concurrency": 3,

@@ -20,7 +20,7 @@ TENANT_HEADER = "x-berth-tenant"
 FILTER = "berth"
 """Name of the module's filter: the key of its per-route configuration, and its metadata namespace."""
 
-BUFFER_BYTES = 32 * 1024
+BUFFER_BYTES = 64 * 1024
 """Per connection, both sides: a slow reader stops the engine's stream instead of filling memory."""
 
 

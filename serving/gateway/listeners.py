@@ -98,13 +98,16 @@ def _filters() -> list[Json]:
 
 def _local_replies() -> Json:
     """Envoy's own errors (no healthy backend, timeouts) in the form of the module's: OpenAI's."""
-    error = {
-        "message": "%LOCAL_REPLY_BODY%",
-        "type": "server_error",
-        "param": None,
-        "code": "%RESPONSE_CODE_DETAILS%",
-    }
+
+    def error(message: str, code: str) -> Json:
+        fields = {"message": message, "type": "server_error", "param": None, "code": code}
+        return {"body_format_override": {"json_format": {"error": fields}}}
+
+    late = error("the model gave no first token in time", "first_token_timeout")
     # The module's own answers carry no flag and stay as they are.
     return {
-        "mappers": [{"filter": {"response_flag_filter": {}}, "body_format_override": {"json_format": {"error": error}}}]
+        "mappers": [
+            {"filter": {"response_flag_filter": {"flags": ["SI"]}}, **late},
+            {"filter": {"response_flag_filter": {}}, **error("%LOCAL_REPLY_BODY%", "%RESPONSE_CODE_DETAILS%")},
+        ]
     }

@@ -20,8 +20,6 @@ _SLACK_BYTES = 1 << 16
 
 _SHED_AT = {Priority.LOW: 1.0, Priority.NORMAL: 1.5, Priority.HIGH: 2.0}
 """The load (requests in flight as a share of what the healthy backends run at once) from which requests are refused."""
-_BACKSTOP_SECONDS = 10.0
-"""Envoy's own idle limit comes this much after the module's, which answers better."""
 
 
 def routes(spec: GatewaySpec) -> Json:
@@ -84,7 +82,7 @@ def _module_model(model: Model) -> Json:
         "picks": model.routing.policy is Policy.ESTIMATED_TTFT,
         "fallback": list(model.fallback),
         "canary": model.canary_percent > 0,
-        **_times(model.timeouts),
+        **_times(model.timeouts, model.hold.seconds),
         "hold_ms": round(model.hold.seconds * 1000),
         "hold_requests": model.hold.requests,
         "most_choices": model.most_choices,
@@ -104,8 +102,18 @@ def _module_provider(provider: Provider) -> Json:
     }
 
 
-def _times(timeouts: Timeouts) -> Json:
-    return {"first_token_ms": round(timeouts.first_token * 1000), "idle_ms": round(timeouts.idle * 1000)}
+def _idle_seconds(timeouts: Timeouts, hold_seconds: float = 0.0) -> float:
+    """Envoy's limit of silence, which knows no stages; the module keeps the shorter ones, for streams."""
+    return max(timeouts.first_token, timeouts.idle, hold_seconds + 1 if hold_seconds else 0)
+
+
+def _times(timeouts: Timeouts, hold_seconds: float = 0.0) -> Json:
+    return {
+        "first_token_ms": round(timeouts.first_token * 1000),
+        "idle_ms": round(timeouts.idle * 1000),
+        "stream_ms": round(timeouts.stream * 1000),
+        "envoy_idle_ms": round(_idle_seconds(timeouts, hold_seconds) * 1000),
+    }
 
 
 def _routes(spec: GatewaySpec, model: Model) -> Iterator[Json]:
@@ -121,13 +129,10 @@ def _routes(spec: GatewaySpec, model: Model) -> Iterator[Json]:
 
 
 def _route(spec: GatewaySpec, model: Model, target: Json, *, stable: bool = False) -> Json:
-    timeouts = model.timeouts
-    idle = max(timeouts.first_token, timeouts.idle) + model.hold.seconds + _BACKSTOP_SECONDS
     action: Json = {
         **target,
-        "timeout": "0s",  # the limits below fit streams; this one would cut them
-        "idle_timeout": seconds(idle),
-        "max_stream_duration": {"max_stream_duration": seconds(timeouts.stream)},
+        "timeout": "0s",  # it would cut streams; the module limits their whole length
+        "idle_timeout": seconds(_idle_seconds(model.timeouts, model.hold.seconds)),
     }
     if model.retries.attempts:
         action["retry_policy"] = _retries(model)
@@ -150,7 +155,6 @@ def _match(model: str, headers: Mapping[str, str]) -> Json:
 
 
 def _provider_route(spec: GatewaySpec, provider: Provider) -> Json:
-    timeouts = provider.timeouts
     matched = URL.fullmatch(provider.url)
     return {
         "name": provider.name,
@@ -161,27 +165,25 @@ def _provider_route(spec: GatewaySpec, provider: Provider) -> Json:
             "cluster": provider.name,
             "host_rewrite_literal": matched[2] if matched else "",
             "timeout": "0s",
-            "idle_timeout": seconds(max(timeouts.first_token, timeouts.idle) + _BACKSTOP_SECONDS),
-            "max_stream_duration": {"max_stream_duration": seconds(timeouts.stream)},
+            "idle_timeout": seconds(_idle_seconds(provider.timeouts)),
         },
     }
 
 
 def _retries(model: Model) -> Json:
-    return {
+    retries: Json = {
         # All before the first byte of an answer. 503: a server that drains or has just lost its shards; not 429, or a
         # full model would be asked three times.
         "retry_on": "connect-failure,refused-stream,reset-before-request,reset,retriable-status-codes",
         "retriable_status_codes": [503],
         "num_retries": model.retries.attempts,
-        "retry_host_predicate": [
-            extension(
-                "envoy.retry_host_predicates.previous_hosts", "retry.host.previous_hosts.v3.PreviousHostsPredicate"
-            )
-        ],
-        "host_selection_retry_max_attempts": 3,
         "retry_back_off": {"base_interval": "0.025s", "max_interval": "0.25s"},
     }
+    if model.routing.policy is not Policy.ESTIMATED_TTFT:  # the module remembers what it has tried itself
+        previous = "retry.host.previous_hosts.v3.PreviousHostsPredicate"
+        retries["retry_host_predicate"] = [extension("envoy.retry_host_predicates.previous_hosts", previous)]
+        retries["host_selection_retry_max_attempts"] = 3
+    return retries
 
 
 def _hash(model: Model) -> list[Json]:

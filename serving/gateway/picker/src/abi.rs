@@ -41,6 +41,8 @@ pub struct Pair {
 }
 
 impl Pair {
+    const EMPTY: Pair = Pair { key: Buf::EMPTY, value: Buf::EMPTY };
+
     pub fn of(key: &str, value: &[u8]) -> Pair {
         Pair { key: Buf::of(key.as_bytes()), value: Buf::of(value) }
     }
@@ -90,13 +92,8 @@ extern "C" {
     fn envoy_dynamic_module_callback_http_drain_body(f: Ptr, kind: u32, bytes: usize) -> bool;
     fn envoy_dynamic_module_callback_http_received_buffered_request_body(f: Ptr) -> bool;
     fn envoy_dynamic_module_callback_http_received_buffered_response_body(f: Ptr) -> bool;
-    fn envoy_dynamic_module_callback_http_set_dynamic_metadata_number(f: Ptr, ns: Buf, key: Buf, value: f64);
-    fn envoy_dynamic_module_callback_http_set_dynamic_metadata_string_batch(
-        f: Ptr,
-        ns: Buf,
-        entries: *const Pair,
-        count: usize,
-    );
+    fn envoy_dynamic_module_callback_http_get_headers_size(f: Ptr, kind: u32) -> usize;
+    fn envoy_dynamic_module_callback_http_get_headers(f: Ptr, kind: u32, out: *mut Pair) -> bool;
     fn envoy_dynamic_module_callback_http_clear_route_cache(f: Ptr);
     fn envoy_dynamic_module_callback_http_set_buffer_limit(f: Ptr, bytes: u64);
     fn envoy_dynamic_module_callback_http_get_cluster_host_count(
@@ -176,12 +173,6 @@ extern "C" {
         ns: Buf,
         key: Buf,
         out: *mut f64,
-    ) -> bool;
-    fn envoy_dynamic_module_callback_lb_context_should_select_another_host(
-        lb: Ptr,
-        context: Ptr,
-        priority: u32,
-        i: usize,
     ) -> bool;
     fn envoy_dynamic_module_callback_lb_context_get_downstream_header(
         context: Ptr,
@@ -293,23 +284,15 @@ impl Http<'_> {
         unsafe { envoy_dynamic_module_callback_http_received_buffered_response_body(self.0) }
     }
 
-    pub fn set_numbers(&mut self, namespace: &str, entries: &[(&str, f64)]) {
-        for (key, value) in entries {
-            let (ns, key) = (Buf::of(namespace.as_bytes()), Buf::of(key.as_bytes()));
-            unsafe { envoy_dynamic_module_callback_http_set_dynamic_metadata_number(self.0, ns, key, *value) };
+    /// All headers in one call, names in small letters, into `out`.
+    pub fn headers<'a>(&'a self, kind: u32, out: &'a mut Vec<Pair>) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        let n = unsafe { envoy_dynamic_module_callback_http_get_headers_size(self.0, kind) };
+        out.clear();
+        out.resize(n, Pair::EMPTY);
+        if !unsafe { envoy_dynamic_module_callback_http_get_headers(self.0, kind, out.as_mut_ptr()) } {
+            out.clear();
         }
-    }
-
-    pub fn set_strings(&mut self, namespace: &str, entries: &[Pair]) {
-        let ns = Buf::of(namespace.as_bytes());
-        unsafe {
-            envoy_dynamic_module_callback_http_set_dynamic_metadata_string_batch(
-                self.0,
-                ns,
-                entries.as_ptr(),
-                entries.len(),
-            );
-        }
+        out.iter().map(|p| unsafe { (p.key.get(), p.value.get()) })
     }
 
     /// The route is chosen anew from the headers as they are now.
@@ -477,7 +460,7 @@ impl Cluster {
         })
     }
 
-    /// Addresses ("10.0.0.1:80") of all hosts, in the order of `Cluster::number` and `Request::tried`.
+    /// Addresses ("10.0.0.1:80") of all hosts, in the order of `Cluster::number`.
     pub fn all(&self) -> impl Iterator<Item = &[u8]> {
         self.hosts(envoy_dynamic_module_callback_lb_get_hosts_count, envoy_dynamic_module_callback_lb_get_host_address)
     }
@@ -511,11 +494,5 @@ impl Cluster {
             envoy_dynamic_module_callback_lb_context_get_downstream_header(context, key, &mut out, 0, ptr::null_mut())
         };
         (found && !out.ptr.is_null()).then(|| unsafe { out.get() })
-    }
-
-    /// Host `i` of `all` has been tried for this request and should not be taken again.
-    pub fn tried(&self, context: Ptr, i: usize) -> bool {
-        !context.is_null()
-            && unsafe { envoy_dynamic_module_callback_lb_context_should_select_another_host(self.0, context, 0, i) }
     }
 }

@@ -48,6 +48,8 @@ pub struct Order {
     pub stats: Arc<ModelStats>,
     pool: Option<(u64, Shared)>,
     charge: Option<Charge>,
+    /// Backends that failed it.
+    tried: Vec<Number>,
     /// The backend's name among gateways, and what it was told to have got.
     told: (u64, u64),
     ahead: Ahead,
@@ -64,6 +66,7 @@ impl Order {
             stats,
             pool: None,
             charge: None,
+            tried: Vec::new(),
             told: (0, 0),
             ahead: Ahead::default(),
             cached: 0,
@@ -117,6 +120,8 @@ pub struct Balancer {
     /// Its name among gateways.
     name: u64,
     pool: Shared,
+    /// A shadow sees the ticket of the request that it copies, which is not its own.
+    redeems: bool,
     /// Pool numbers of the healthy hosts in Envoy's order; read anew when Envoy says that hosts changed.
     healthy: RefCell<Option<Vec<Number>>>,
 }
@@ -124,11 +129,12 @@ pub struct Balancer {
 impl Balancer {
     pub fn new(cluster: Cluster) -> Self {
         let own = cluster.name();
-        Balancer { cluster, name: name(&own), pool: pool(&own), healthy: RefCell::default() }
+        let redeems = !own.ends_with(b".shadow");
+        Balancer { cluster, name: name(&own), pool: pool(&own), redeems, healthy: RefCell::default() }
     }
 
     pub fn hosts_changed(&self) {
-        self.healthy.replace(None);
+        self.healthy.replace(Some(self.refresh()));
     }
 
     fn refresh(&self) -> Vec<Number> {
@@ -158,7 +164,7 @@ impl Balancer {
             *healthy = Some(self.refresh());
         }
         let healthy = healthy.as_deref()?;
-        let ticket = self.cluster.request_header(context, TICKET);
+        let ticket = self.cluster.request_header(context, TICKET).filter(|_| self.redeems);
         let ticket = ticket.and_then(|t| std::str::from_utf8(t).ok()?.parse::<u64>().ok());
         let order = ticket.and_then(|t| ORDERS.with_borrow(|orders| orders.get(&t).cloned()));
         let Some(order) = order else {
@@ -166,10 +172,15 @@ impl Balancer {
             return healthy.iter().position(|n| *n == least).map(|i| i as u32);
         };
         let mut order = order.try_borrow_mut().ok()?;
-        let retry = order.charge.is_some();
+        let failed = order.charge.as_ref().map(|c| c.backend);
         order.finished();
-        let left = if retry { self.untried(context, healthy) } else { None };
-        let up = left.as_deref().unwrap_or(healthy);
+        order.tried.extend(failed);
+        let left: Vec<_>; // none left: then any of them must do
+        let mut up = healthy;
+        if failed.is_some() {
+            left = healthy.iter().copied().filter(|n| !order.tried.contains(n)).collect();
+            up = if left.is_empty() { healthy } else { &left };
+        }
         let mut pool = lock(&self.pool);
         let pick = pool.pick(up, &order.chain, order.prompt_bytes)?;
         let chosen = pick.charge.backend;
@@ -182,8 +193,8 @@ impl Balancer {
         }
         drop(pool);
         (order.cached, order.ahead, order.estimate) = (pick.cached, pick.ahead, pick.estimate);
-        order.stats.count(if retry { Count::Repicks } else { Count::Picks }, 1);
-        if !retry {
+        order.stats.count(if failed.is_some() { Count::Repicks } else { Count::Picks }, 1);
+        if failed.is_none() {
             order.stats.count(Count::PromptBytes, order.prompt_bytes);
             order.stats.count(Count::CachedBytes, pick.cached);
         }
@@ -193,18 +204,5 @@ impl Balancer {
         order.charge = Some(pick.charge);
         order.pool = Some((self.name, self.pool.clone()));
         healthy.iter().position(|n| *n == chosen).map(|i| i as u32)
-    }
-
-    /// The healthy hosts not tried yet for this request; None when there are none, and then any of them must do.
-    fn untried(&self, context: Ptr, healthy: &[Number]) -> Option<Vec<Number>> {
-        let mut pool = lock(&self.pool);
-        let mut tried = Vec::new();
-        for (i, address) in self.cluster.all().enumerate() {
-            if self.cluster.tried(context, i) {
-                tried.push(pool.number(address, self.traits(i)));
-            }
-        }
-        let left: Vec<_> = healthy.iter().copied().filter(|n| !tried.contains(n)).collect();
-        (!left.is_empty()).then_some(left)
     }
 }

@@ -1,7 +1,26 @@
 //! One number per whole chunk of a prompt, each covering everything before it: equal numbers mean equal prefixes.
 
-/// Bytes; about 128 tokens of English.
+/// Bytes of each of the first chunks; about 128 tokens of English.
 pub const CHUNK: usize = 512;
+/// How many chunks are that short. Longer prompts differ late or not at all, and look-ups are what a long prompt costs.
+const SHORT: usize = 8;
+/// Bytes of each further chunk, in chunks.
+const LONG: usize = 4;
+
+/// How many bytes of a prompt its first `n` chunks cover.
+pub fn covered(n: u32) -> u64 {
+    let (short, long) = (n.min(SHORT as u32), n.saturating_sub(SHORT as u32));
+    (u64::from(short) + u64::from(long) * LONG as u64) * CHUNK as u64
+}
+
+/// The size of chunk `i`, in units of `CHUNK`.
+pub fn weight(i: usize) -> u32 {
+    if i < SHORT {
+        1
+    } else {
+        LONG as u32
+    }
+}
 
 fn fold(a: u64, b: u64) -> u64 {
     let m = (a ^ b) as u128 * 0xa076_1d64_78bd_642f;
@@ -23,7 +42,8 @@ pub fn seed(parts: &[&[u8]]) -> u64 {
 pub fn chain(seed: u64, text: &[u8], out: &mut Vec<u64>) {
     out.clear();
     let mut h = seed;
-    for chunk in text.chunks_exact(CHUNK) {
+    let (short, long) = text.split_at(text.len().min(SHORT * CHUNK));
+    for chunk in short.chunks_exact(CHUNK).chain(long.chunks_exact(LONG * CHUNK)) {
         // Four lanes, so that the multiplications overlap.
         let mut lanes = [h, h ^ 0xe703_7ed1_a0b4_28db, h ^ 0x8ebc_6af0_9c88_c6e3, h ^ 0x5899_65cc_7537_4cc3];
         for words in chunk.chunks_exact(32) {
@@ -53,6 +73,17 @@ mod tests {
             let same = at / CHUNK;
             assert_eq!(a[..same], b[..same]);
             assert!(a[same..].iter().zip(&b[same..]).all(|(x, y)| x != y));
+        }
+    }
+
+    #[test]
+    fn chunks_grow_and_their_sizes_add_up() {
+        let mut out = vec![];
+        for (bytes, chunks) in [(0, 0), (511, 0), (512, 1), (4096, 8), (6143, 8), (6144, 9), (24_000, 17)] {
+            chain(1, &vec![1; bytes], &mut out);
+            assert_eq!(out.len(), chunks, "{bytes}");
+            assert!(covered(chunks as u32) <= bytes as u64);
+            assert_eq!((0..chunks).map(|i| u64::from(weight(i))).sum::<u64>() * 512, covered(chunks as u32));
         }
     }
 

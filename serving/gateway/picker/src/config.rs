@@ -22,6 +22,10 @@ pub struct Care {
     pub first_token_ms: u64,
     /// Between two pieces of an answer; 0: as long as it takes.
     pub idle_ms: u64,
+    /// A whole stream; 0: as long as it takes.
+    pub stream_ms: u64,
+    /// Envoy's own limit of silence for this route, before and in an answer.
+    pub envoy_idle_ms: u64,
     /// How long a request waits for a backend when there is none.
     pub hold_ms: u64,
     /// How many may wait.
@@ -131,6 +135,8 @@ impl Model {
             care: Care {
                 first_token_ms: whole("first_token_ms").unwrap_or(0),
                 idle_ms: whole("idle_ms").unwrap_or(0),
+                stream_ms: whole("stream_ms").unwrap_or(0),
+                envoy_idle_ms: whole("envoy_idle_ms").unwrap_or(u64::MAX),
                 hold_ms: whole("hold_ms").unwrap_or(0),
                 hold_requests: whole("hold_requests").unwrap_or(0),
                 default_tokens: whole("default_tokens"),

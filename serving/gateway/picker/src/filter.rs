@@ -25,6 +25,9 @@ pub const TENANT: &str = "x-berth-tenant";
 /// "stable" asks for the old revision of a model that has two.
 const REVISION: &str = "x-berth-revision";
 
+/// Every request header of this kind is the gateway's own; a client's are dropped.
+const OWN: &[u8] = b"x-berth-";
+
 /// Room over the largest body before Envoy's own 413 would come in place of ours.
 const SLACK: u64 = 1 << 16;
 
@@ -35,7 +38,40 @@ const PATIENCE: u64 = 4;
 /// How often a held request looks for a backend, in milliseconds.
 const LOOK: u64 = 50;
 
+/// What the request's headers say, from one pass over them: each look-up by name costs a call and an allocation.
+#[derive(Default)]
+struct Seen {
+    method: Vec<u8>,
+    path: Vec<u8>,
+    authorization: Vec<u8>,
+    encoded: bool,
+    length: Option<u64>,
+    hop: Option<Vec<u8>>,
+    /// Headers of the gateway's own that the client has sent.
+    forged: Vec<String>,
+}
+
+impl Seen {
+    fn note(&mut self, name: &[u8], value: &[u8]) {
+        match name {
+            b":method" => self.method = value.to_vec(),
+            b":path" => self.path = value.to_vec(),
+            b"authorization" => self.authorization = value.to_vec(),
+            b"content-encoding" => self.encoded |= !value.eq_ignore_ascii_case(b"identity"),
+            b"content-length" => self.length = std::str::from_utf8(value).ok().and_then(|l| l.parse().ok()),
+            _ if name.starts_with(OWN) => {
+                if name == hop::HEADER.as_bytes() {
+                    self.hop = Some(value.to_vec());
+                }
+                self.forged.push(String::from_utf8_lossy(name).into_owned());
+            }
+            _ => {}
+        }
+    }
+}
+
 thread_local! {
+    static HEADERS: RefCell<Vec<Pair>> = const { RefCell::new(Vec::new()) };
     /// The body in one piece; its memory is used again from request to request.
     static BODY: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
@@ -92,6 +128,7 @@ pub struct Stream {
     method: Vec<u8>,
     /// As the engine sees it, without query.
     path: Vec<u8>,
+    has_length: bool,
     received: u64,
     pub stage: Stage,
     pub order: Option<Rc<RefCell<Order>>>,
@@ -112,6 +149,8 @@ pub struct Stream {
     pub strip_usage: bool,
     pub tail: Tail,
     in_flight: bool,
+    /// When a stream has lasted long enough, on the coarse clock.
+    pub end_ms: u64,
     /// Only the old revision of a model that has two.
     stable: bool,
 }
@@ -126,6 +165,7 @@ impl Stream {
             naming: Naming::Body,
             method: Vec::new(),
             path: Vec::new(),
+            has_length: false,
             received: 0,
             stage: Stage::Reading,
             order: None,
@@ -142,6 +182,7 @@ impl Stream {
             strip_usage: false,
             tail: Tail::default(),
             in_flight: false,
+            end_ms: u64::MAX,
             stable: false,
         }
     }
@@ -161,22 +202,27 @@ impl Stream {
 
     /// `gateway`: the configuration of the stream's route.
     pub fn request_headers(&mut self, http: &mut Http, gateway: Option<Arc<Gateway>>, end: bool) -> Act {
-        let hop = http.header(REQUEST, hop::HEADER).and_then(hop::take);
-        for name in [MODEL, TENANT, TICKET, REVISION, hop::HEADER] {
-            if http.header(REQUEST, name).is_some() {
-                http.remove_header(REQUEST, name);
-            }
+        let mut headers = HEADERS.take();
+        let mut seen = Seen::default();
+        for (name, value) in http.headers(REQUEST, &mut headers) {
+            seen.note(name, value);
+        }
+        HEADERS.replace(headers);
+        let hop = seen.hop.as_deref().and_then(hop::take);
+        for name in seen.forged.drain(..) {
+            http.remove_header(REQUEST, &name);
         }
         self.gateway = gateway;
         if let Some(hop) = hop {
             self.continue_hop(http, hop);
             return Act::Stop;
         }
-        self.enter(http, end).unwrap_or_else(|refusal| self.refuse(refusal))
+        self.enter(http, seen, end).unwrap_or_else(|refusal| self.refuse(refusal))
     }
 
     fn continue_hop(&mut self, http: &mut Http, hop: Hop) {
         let limit = hop.gateway.max_body + SLACK;
+        self.has_length = http.header(REQUEST, "content-length").is_some();
         self.naming = Naming::Hop { asked: hop.asked, tried: hop.tried };
         (self.tenant, self.method, self.path) = (Some(hop.tenant), hop.method, hop.path);
         (self.reserved, self.strip_usage, self.stable) = (hop.reserved, hop.strip_usage, hop.stable);
@@ -186,17 +232,17 @@ impl Stream {
         http.set_header(REQUEST, TENANT, tenant.as_bytes());
     }
 
-    fn enter(&mut self, http: &mut Http, end: bool) -> Result<Act, Refusal> {
+    fn enter(&mut self, http: &mut Http, seen: Seen, end: bool) -> Result<Act, Refusal> {
         let Some(gateway) = self.gateway.clone() else {
             return Err(Refusal::new(503, "not_configured", "the gateway has no configuration for this route"));
         };
-        let tenant = authenticate(http, &gateway)?;
+        let tenant = authenticate(&seen.authorization, &gateway)?;
         self.tenant = Some(tenant);
         http.remove_header(REQUEST, "authorization");
         http.set_header(REQUEST, TENANT, gateway.tenants.get(tenant).map_or("", |t| &t.name).as_bytes());
 
-        self.method = http.header(REQUEST, ":method").unwrap_or_default().to_vec();
-        let whole = http.header(REQUEST, ":path").unwrap_or_default().to_vec();
+        (self.method, self.has_length) = (seen.method, seen.length.is_some());
+        let whole = seen.path;
         let (asked, query) = path::split(&whole);
         match path::target(&self.method, asked) {
             Target::Models => {
@@ -233,12 +279,11 @@ impl Stream {
             self.stage = Stage::Sent;
             return Ok(Act::Continue);
         }
-        if http.header(REQUEST, "content-encoding").is_some_and(|e| !e.eq_ignore_ascii_case(b"identity")) {
+        if seen.encoded {
             let message = "the body must not be compressed; send it without content-encoding";
             return Err(Refusal::new(415, "encoded_body", message));
         }
-        let length = http.header(REQUEST, "content-length").and_then(|l| std::str::from_utf8(l).ok()?.parse().ok());
-        if length.is_some_and(|l: u64| l > gateway.max_body.saturating_mul(PATIENCE)) {
+        if seen.length.is_some_and(|l| l > gateway.max_body.saturating_mul(PATIENCE)) {
             return Err(too_large(&gateway));
         }
         if end {
@@ -404,7 +449,9 @@ impl Stream {
             let mut up = false;
             if !self.stable {
                 http.choose_route_again();
-                up = http.healthy_hosts().unwrap_or(0) > 0;
+                // What the balancer knows is cheaper than asking Envoy, which is asked when it knows of nobody.
+                let known = candidate.picks && !candidate.canary && balancer::lock(&candidate.pool).is_up();
+                up = known || http.healthy_hosts().unwrap_or(0) > 0;
             }
             if !up && candidate.canary {
                 self.stable = true;
@@ -498,7 +545,7 @@ impl Stream {
             }
             http.replace_body(RECEIVED_REQUEST, &new);
         }
-        if http.header(REQUEST, "content-length").is_some() {
+        if self.has_length {
             http.set_header(REQUEST, "content-length", new.len().to_string().as_bytes());
         }
     }
@@ -523,12 +570,12 @@ impl Stream {
         model.stats.up(Level::InFlight);
         self.in_flight = true;
         let care = &model.care;
-        if care.first_token_ms > 0 || care.idle_ms > 0 {
+        if care.first_token_ms > 0 && care.first_token_ms < care.envoy_idle_ms {
+            // Otherwise Envoy's own timer is the same, and this one would cost more than a tenth of a short request.
             let watch = self.watch.get_or_insert_with(|| Watch::new(http.scheduler()));
-            match care.first_token_ms {
-                0 => watch.rest(),
-                ms => watch.wake_in(ms),
-            }
+            watch.wake_in(care.first_token_ms);
+        } else if let Some(watch) = &self.watch {
+            watch.rest();
         }
     }
 
@@ -564,12 +611,7 @@ impl Stream {
         match self.stage {
             Stage::Held => self.look_for_backend(http),
             Stage::Sent => self.first_token_late(http),
-            Stage::Answering => {
-                if let Some(model) = self.serving() {
-                    model.stats.count(Count::IdleTimeouts, 1);
-                }
-                Act::Reset("idle_timeout")
-            }
+            Stage::Answering => self.answer_late(),
             Stage::Reading | Stage::Over => Act::Stop,
         }
     }
@@ -672,8 +714,7 @@ pub fn answer(http: &mut Http, refusal: &Refusal) {
     http.answer(refusal.status, &headers, refusal.body().as_bytes(), refusal.code);
 }
 
-fn authenticate(http: &Http, gateway: &Gateway) -> Result<usize, Refusal> {
-    let header = http.header(REQUEST, "authorization").unwrap_or_default();
+fn authenticate(header: &[u8], gateway: &Gateway) -> Result<usize, Refusal> {
     let key = match header.split_at_checked(7) {
         Some((scheme, key)) if scheme.eq_ignore_ascii_case(b"bearer ") => key.trim_ascii(),
         _ => &[],

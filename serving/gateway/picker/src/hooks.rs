@@ -152,6 +152,16 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_response_body(f: Ptr, s
 }
 
 #[no_mangle]
+unsafe extern "C" fn envoy_dynamic_module_on_http_filter_local_reply(f: Ptr, s: Ptr, _: u32, why: Buf, _: bool) -> u32 {
+    unsafe {
+        on(f, s, |stream, _| {
+            stream.local_reply(why.get());
+            Act::Continue
+        })
+    }
+}
+
+#[no_mangle]
 unsafe extern "C" fn envoy_dynamic_module_on_http_filter_scheduled(f: Ptr, s: Ptr, _: u64) {
     unsafe { on(f, s, Stream::woken) };
 }
@@ -178,7 +188,11 @@ unsafe extern "C" fn envoy_dynamic_module_on_lb_config_destroy(config: Ptr) {
 
 #[no_mangle]
 unsafe extern "C" fn envoy_dynamic_module_on_lb_new(_: Ptr, lb: Ptr) -> Ptr {
-    guard(null_mut(), || Box::into_raw(Box::new(Balancer::new(Cluster(lb)))).cast())
+    guard(null_mut(), || {
+        let balancer = Balancer::new(Cluster(lb));
+        balancer.hosts_changed();
+        Box::into_raw(Box::new(balancer)).cast()
+    })
 }
 
 #[no_mangle]
@@ -213,7 +227,6 @@ macro_rules! unused {
 
 unused! {
     envoy_dynamic_module_on_http_filter_response_trailers
-    envoy_dynamic_module_on_http_filter_local_reply
     envoy_dynamic_module_on_http_filter_http_callout_done
     envoy_dynamic_module_on_http_filter_http_stream_headers
     envoy_dynamic_module_on_http_filter_http_stream_data

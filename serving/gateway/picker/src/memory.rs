@@ -4,6 +4,7 @@
 //! by that backend's own generation; a backend forgets by moving its oldest valid generation on, so that forgetting
 //! touches no entry. Eight generations a backend come close to the least-recently-used order of real caches while its
 //! memory stays between 7/8 of its capacity and all of it.
+use crate::chain::weight;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
@@ -58,7 +59,7 @@ impl Holders {
 
 /// One backend's clock.
 struct Clock {
-    /// Chunks; 0: nothing is remembered.
+    /// In units of `CHUNK` bytes, as all sizes here; 0: nothing is remembered.
     capacity: u32,
     /// Entries from this generation on are valid.
     oldest: u32,
@@ -73,15 +74,15 @@ impl Clock {
         (generation % (GENERATIONS + 1)) as usize
     }
 
-    fn add(&mut self) {
+    fn add(&mut self, weight: u32) {
         if self.counts[Self::slot(self.now)] >= self.capacity.div_ceil(GENERATIONS) {
             if self.now - self.oldest >= GENERATIONS {
                 self.forget_oldest();
             }
             self.now += 1;
         }
-        self.counts[Self::slot(self.now)] += 1;
-        self.held += 1;
+        self.counts[Self::slot(self.now)] += weight;
+        self.held += weight;
         while self.held > self.capacity && self.oldest < self.now {
             self.forget_oldest();
         }
@@ -169,15 +170,20 @@ impl Memory {
     pub fn remember(&mut self, backend: Number, chain: &[u64]) {
         // The end of a prompt too long for the cache is what an LRU cache would keep of it; its beginning is what
         // the next prompt can share. Engines refuse such prompts anyway.
-        let Some(capacity) = self.clocks.get(backend as usize).map(|c| c.capacity as usize) else { return };
+        let Some(capacity) = self.clocks.get(backend as usize).map(|c| c.capacity) else { return };
         let room = self.clocks.iter().map(|c| c.held as usize).sum::<usize>() / PARTS * 2 + 1024;
-        for key in &chain[..chain.len().min(capacity)] {
-            self.touch(backend, *key, room);
+        let mut units = 0;
+        for (i, key) in chain.iter().enumerate() {
+            units += weight(i);
+            if units > capacity {
+                break;
+            }
+            self.touch(backend, *key, weight(i), room);
         }
     }
 
     /// `room`: entries that a part may have before its dead ones are swept out.
-    fn touch(&mut self, backend: Number, key: u64, room: usize) {
+    fn touch(&mut self, backend: Number, key: u64, weight: u32, room: usize) {
         let part = &mut self.parts[Self::part(key)];
         if part.len() > room {
             let clocks = &self.clocks;
@@ -192,14 +198,14 @@ impl Memory {
                 if mine.generation == clock.now {
                     return;
                 }
-                clock.counts[Clock::slot(mine.generation)] -= 1;
-                clock.held -= 1;
+                clock.counts[Clock::slot(mine.generation)] -= weight;
+                clock.held -= weight;
             }
-            clock.add();
+            clock.add(weight);
             mine.generation = clock.now;
             return;
         }
-        clock.add();
+        clock.add(weight);
         let new = Holder { backend, generation: clock.now };
         let clocks = &self.clocks;
         let dead = |h: &&mut Holder| {
@@ -254,13 +260,13 @@ mod tests {
         let mut m = memory(2, 80);
         m.set_capacity(1, 8);
         for i in 0..50 {
-            m.remember(0, &keys(i * 10, i * 10 + 10));
-            m.remember(1, &keys(i * 10, i * 10 + 10));
+            m.remember(0, &keys(i * 8, i * 8 + 8));
+            m.remember(1, &keys(i * 8, i * 8 + 8));
             assert!(m.held(0) <= 80 && m.held(1) <= 8);
         }
-        assert_eq!(matches(&m, 2, &keys(490, 500))[0], 10);
-        assert_eq!(matches(&m, 2, &keys(440, 450))[0], 10, "five prompts back of seven or eight");
-        assert_eq!(matches(&m, 2, &keys(400, 410))[0], 0);
+        assert_eq!(matches(&m, 2, &keys(392, 400))[0], 8);
+        assert_eq!(matches(&m, 2, &keys(352, 360))[0], 8, "five prompts back of ten");
+        assert_eq!(matches(&m, 2, &keys(296, 304))[0], 0, "twelve back");
     }
 
     #[test]
@@ -268,7 +274,7 @@ mod tests {
         let mut m = memory(1, 80);
         for i in 1..100 {
             m.remember(0, &keys(0, 5));
-            m.remember(0, &keys(i * 10, i * 10 + 10));
+            m.remember(0, &keys(i * 10, i * 10 + 8));
             assert_eq!(matches(&m, 1, &keys(0, 5))[0], 5);
         }
     }
@@ -292,6 +298,17 @@ mod tests {
         }
         let entries: usize = m.parts.iter().map(HashMap::len).sum();
         assert!(entries <= 2 * 4 * 1000 + PARTS * 1100, "{entries}");
+    }
+
+    #[test]
+    fn long_chunks_weigh_what_they_hold() {
+        let mut m = memory(1, 100);
+        m.remember(0, &keys(0, 10));
+        assert_eq!(m.held(0), 8 + 2 * 4);
+        m.remember(0, &keys(0, 10));
+        assert_eq!(m.held(0), 16);
+        m.remember(0, &keys(100, 200));
+        assert!(m.held(0) <= 100);
     }
 
     #[test]

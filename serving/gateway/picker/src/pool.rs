@@ -3,7 +3,7 @@
 #[path = "calibrate.rs"]
 mod calibrate;
 
-use crate::chain::{seed, CHUNK};
+use crate::chain::{covered, seed, CHUNK};
 use crate::memory::{Memory, Number};
 use calibrate::Calibration;
 use std::collections::HashMap;
@@ -108,6 +108,7 @@ pub struct Pool {
     /// Requests in flight on all backends, and the slots of the healthy ones (0: not all say).
     active: u64,
     slots: u64,
+    up: usize,
 }
 
 impl std::fmt::Debug for Pool {
@@ -196,8 +197,14 @@ impl Pool {
 
     /// Who is healthy now.
     pub fn set_up(&mut self, up: &[Number]) {
+        self.up = up.len();
         let slots = |n: &Number| self.backend(*n).map_or(0, |b| u64::from(b.traits.slots));
         self.slots = if up.iter().all(|n| slots(n) > 0) { up.iter().map(slots).sum() } else { 0 };
+    }
+
+    /// Whether a healthy backend is known.
+    pub fn is_up(&self) -> bool {
+        self.up > 0
     }
 
     /// Requests in flight as a share of what the healthy backends run at once; None when they do not say.
@@ -223,7 +230,7 @@ impl Pool {
             let Some(backend) = self.backends.get(*number as usize) else { continue };
             let matched = self.matched[*number as usize];
             most = most.max(matched);
-            let new = len.saturating_sub(u64::from(matched) * CHUNK as u64);
+            let new = len.saturating_sub(covered(matched));
             let load = backend.load();
             let cost = ((load.work + new) as f64 + f64::from(load.active) * decode) / backend.traits.speed;
             // Equal costs: newcomers go round.
@@ -234,7 +241,7 @@ impl Pool {
         }
         let (_, _, number) = best?;
         let matched = self.matched[number as usize];
-        let cached = (u64::from(matched) * CHUNK as u64).min(len);
+        let cached = covered(matched).min(len);
         if matched == 0 {
             self.turn = number as usize + 1;
         }

@@ -1,13 +1,17 @@
 //! One answer on its way out: its status is true, its first byte gives work back, its end is metered.
-use crate::abi::{Http, Pair, BUFFERED_RESPONSE, RECEIVED_RESPONSE, RESPONSE};
+use crate::abi::{Http, BUFFERED_RESPONSE, RECEIVED_RESPONSE, REQUEST, RESPONSE};
 use crate::event::{first, First};
-use crate::filter::{Act, Stage, Stream};
+use crate::filter::{Act, Stage, Stream, TENANT};
 use crate::stats::{Count, Time, Use};
 use crate::usage::{find, Usage};
+use crate::watch::{coarse_now, Watch};
 use std::cell::RefCell;
 
-/// Namespace of the metadata for the access log.
-const NAMESPACE: &str = "berth";
+/// Request headers for the access log.
+const LOG_PROMPT: &str = "x-berth-prompt-tokens";
+const LOG_CACHED: &str = "x-berth-cached-tokens";
+const LOG_GENERATED: &str = "x-berth-generated-tokens";
+const LOG_CACHED_BYTES: &str = "x-berth-cached-bytes";
 
 thread_local! {
     static PIECE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
@@ -29,9 +33,41 @@ impl Stream {
         let kind = http.header(RESPONSE, "content-type").unwrap_or_default();
         self.sse = kind.starts_with(b"text/event-stream");
         if self.sse && self.status == 200 && !end {
+            self.watch_stream(http);
             return Act::Stop; // until the first event has been seen
         }
         Act::Continue
+    }
+
+    /// Streams have limits of their own: what is left for the first token, then silence, then the whole.
+    fn watch_stream(&mut self, http: &Http) {
+        let Some(model) = self.serving() else { return };
+        let (first, whole) = (model.care.first_token_ms, model.care.stream_ms);
+        let gone = self.sent.map_or(0, |sent| sent.elapsed().as_millis() as u64);
+        self.end_ms = if whole == 0 { u64::MAX } else { coarse_now() + whole.saturating_sub(gone) };
+        let watch = self.watch.get_or_insert_with(|| Watch::new(http.scheduler()));
+        match first {
+            0 => watch.rest(),
+            first => watch.wake_in(first.saturating_sub(gone)),
+        }
+    }
+
+    /// A stream in progress has been silent, or has lasted, too long.
+    pub fn answer_late(&mut self) -> Act {
+        let whole = coarse_now() >= self.end_ms;
+        if let Some(model) = self.serving() {
+            model.stats.count(if whole { Count::StreamTimeouts } else { Count::IdleTimeouts }, 1);
+        }
+        Act::Reset(if whole { "stream_timeout" } else { "idle_timeout" })
+    }
+
+    /// Envoy answers in place of the engine, for `details`.
+    pub fn local_reply(&mut self, details: &[u8]) {
+        if self.stage == Stage::Sent && details == b"stream_idle_timeout" {
+            if let Some(model) = self.serving() {
+                model.stats.count(Count::FirstTokenTimeouts, 1);
+            }
+        }
     }
 
     pub fn response_body(&mut self, http: &mut Http, end: bool) -> Act {
@@ -75,9 +111,11 @@ impl Stream {
         self.tail.push(piece);
         self.tail.pieces += 1;
         if let (Some(watch), Some(model)) = (&self.watch, self.serving()) {
-            match model.care.idle_ms {
-                0 => watch.rest(),
-                idle => watch.wake_in(idle),
+            let left = self.end_ms.saturating_sub(coarse_now());
+            match (model.care.idle_ms, left) {
+                (0, u64::MAX..) => watch.rest(),
+                (0, left) => watch.wake_in(left),
+                (idle, left) => watch.wake_in(idle.min(left)),
             }
         }
         if self.strip_usage {
@@ -111,19 +149,22 @@ impl Stream {
 
     /// The stream has ended, by whatever way; the access log is written next.
     pub fn complete(&mut self, http: &mut Http) {
-        let tenant = self.caller().map_or("", |t| &t.name);
-        let model = self.serving().map_or("", |m| &m.name);
-        http.set_strings(NAMESPACE, &[Pair::of("tenant", tenant.as_bytes()), Pair::of("model", model.as_bytes())]);
+        // For the access log, as request headers: they have been sent already, and setting metadata in their place
+        // costs 2 µs, and more to write out.
+        if let Some(tenant) = self.caller().filter(|_| self.serving().is_some_and(|m| m.provider.is_some())) {
+            http.set_header(REQUEST, TENANT, tenant.name.clone().as_bytes());
+        }
         if self.stage == Stage::Answering && (200..300).contains(&self.status) {
             let usage = self.usage();
-            let cached = usage.cached as f64;
-            let numbers = [
-                ("prompt_tokens", usage.prompt as f64),
-                ("cached_tokens", cached),
-                ("generated_tokens", usage.generated as f64),
-                ("cached_bytes", self.order.as_ref().map_or(0.0, |o| o.borrow().cached as f64)),
-            ];
-            http.set_numbers(NAMESPACE, &numbers);
+            let cached_bytes = self.order.as_ref().map_or(0, |o| o.borrow().cached);
+            for (name, value) in [
+                (LOG_PROMPT, usage.prompt),
+                (LOG_CACHED, usage.cached),
+                (LOG_GENERATED, usage.generated),
+                (LOG_CACHED_BYTES, cached_bytes),
+            ] {
+                http.set_header(REQUEST, name, digits(value, &mut [0; 20]));
+            }
             self.book(usage);
         }
         self.close();
@@ -156,6 +197,18 @@ impl Stream {
     }
 }
 
+fn digits(mut value: u64, buffer: &mut [u8; 20]) -> &[u8] {
+    let mut at = buffer.len();
+    loop {
+        at -= 1;
+        buffer[at] = b'0' + (value % 10) as u8;
+        value /= 10;
+        if value == 0 {
+            return &buffer[at..];
+        }
+    }
+}
+
 /// The piece without the event that only tells the usage, if it is there whole. (Cut in two by the network, it reaches
 /// the client: an event with no choices, which OpenAI's clients know.)
 fn without_usage(piece: &[u8]) -> Option<Vec<u8>> {
@@ -169,6 +222,13 @@ fn without_usage(piece: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_written_as_digits() {
+        for n in [0, 7, 10, 1234, u64::MAX] {
+            assert_eq!(digits(n, &mut [0; 20]), n.to_string().as_bytes());
+        }
+    }
 
     #[test]
     fn only_the_usage_event_is_taken_out() {

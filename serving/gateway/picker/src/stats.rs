@@ -40,6 +40,7 @@ names! {
         HoldTimeouts = "hold_timeouts",
         FirstTokenTimeouts = "first_token_timeouts",
         IdleTimeouts = "idle_timeouts",
+        StreamTimeouts = "stream_timeouts",
     }
 }
 
