@@ -25,7 +25,7 @@ class Load:
     """Runs from entering to leaving the block; what is open then may end.
 
     `streams` clients, each with one stream after the other; `rate` short calls a second, every other one on a new
-    connection. Both at `url`, which may be changed meanwhile. With `once` each client has one stream.
+    connection. Both at `url` with `key`, which may be changed meanwhile. With `once` each client has one stream.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Load:
         is in every prompt."""
         self.url = url
         self._history = history
-        self._key = key
+        self.key = key
         self._name = name
         self._streams = streams
         self._rate = rate
@@ -132,7 +132,6 @@ class Load:
 
     def _session(self, **connector: Any) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
-            headers={"authorization": f"Bearer {self._key}"},
             timeout=aiohttp.ClientTimeout(total=None, sock_read=SILENCE_SECONDS, sock_connect=10),
             connector=aiohttp.TCPConnector(**connector),
         )
@@ -168,7 +167,8 @@ class Load:
             "fake": {**fake, "say": call.id},
         }
         try:
-            async with session.post(f"{call.url}/v1/chat/completions", json=body) as answer:
+            headers = {"authorization": f"Bearer {self.key}"}
+            async with session.post(f"{call.url}/v1/chat/completions", json=body, headers=headers) as answer:
                 call.status = answer.status
                 if answer.status != 200:
                     _refused(call, await answer.text())
