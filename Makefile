@@ -3,7 +3,7 @@ STACK ?= local
 PYTHON ?= python3
 RUN := .venv/bin/python -m
 
-.PHONY: up down preview settings plan outputs doctor check test bench
+.PHONY: up down preview settings plan outputs doctor check test test-kubernetes bench
 
 up preview down outputs: .venv
 	@$(RUN) infra.tasks $@ $(STACK)
@@ -28,7 +28,11 @@ check: .venv
 test: check
 	@$(RUN) infra.tasks prepare $(STACK)
 	@.venv/bin/pytest tests/unit -n 2 --dist loadfile -m thorough
-	@.venv/bin/pytest tests/engine tests/gateway
+	@.venv/bin/pytest tests/engine tests/gateway tests/drills --ignore tests/engine/kubernetes
+
+# The control plane and the provider that the Kubernetes platform will be tested on; builds for a quarter of an hour once.
+test-kubernetes: .venv
+	@.venv/bin/pytest tests/engine/kubernetes
 
 # The measurements behind README's figures; wants a quiet machine.
 bench: .venv
