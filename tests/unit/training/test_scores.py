@@ -1,7 +1,7 @@
 """The measure of repaired sentences."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving.local_engine.training.scores import distance, score
@@ -16,6 +16,7 @@ def test_distance_of_known_words(a: str, b: str, edits: int):
     assert distance(a, b) == edits
 
 
+@settings(deadline=None)  # a loaded machine is no failure
 @given(short, short, short)
 def test_distance_is_a_metric(a: str, b: str, c: str):
     assert distance(a, b) == distance(b, a)
