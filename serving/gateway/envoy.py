@@ -12,7 +12,7 @@ MODULE: Json = {"name": "picker", "do_not_close": True, "metrics_namespace": "be
 are envoy_berth_… in Prometheus's format."""
 
 MODEL_HEADER = "x-berth-model"
-"""Set by the module (src/filter.rs); routes match on it. A client's own value is dropped."""
+"""Set by the module (src/stream.rs); routes match on it. A client's own value is dropped."""
 REVISION_HEADER = "x-berth-revision"
 """Set by the module to "stable" when the new revision of a model has no backend."""
 TENANT_HEADER = "x-berth-tenant"

@@ -42,6 +42,7 @@ def _connection_manager(spec: GatewaySpec, routes: Json) -> Json:
         generate_request_id=False,  # costs up to 2 µs a request; the ticket and the log line are enough without traces
         use_remote_address=True,
         xff_num_trusted_hops=spec.trusted_proxies,
+        skip_xff_append=True,  # engines have no use for the addresses of clients
         normalize_path=True,
         merge_slashes=True,
         path_with_escaped_slashes_action="REJECT_REQUEST",

@@ -5,9 +5,9 @@ use crate::abi::{log_error, validating, Buf, Cluster, Http, Metrics, Pair, Ptr, 
 use crate::balancer::Balancer;
 use crate::clock::FilterConfig;
 use crate::config::Gateway;
-use crate::filter::{answer, Act, Stage, Stream};
 use crate::hop;
 use crate::peers;
+use crate::stream::{answer, Act, Stage, Stream};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::ptr::null_mut;
 use std::sync::Arc;

@@ -3,14 +3,16 @@
 //!
 //! `hooks` is what Envoy calls, `abi` is what is called in Envoy; the rest is ordinary Rust.
 mod abi;
+mod admit;
 mod answer;
+mod arrival;
 mod balancer;
+mod body;
 mod chain;
 mod clock;
 mod config;
 mod edit;
 mod event;
-mod filter;
 mod hooks;
 mod hop;
 mod json;
@@ -22,7 +24,9 @@ mod pool;
 mod response;
 mod sha256;
 mod stats;
+mod stream;
 mod tree;
 mod usage;
+mod wait;
 mod watch;
 mod wire;

@@ -1,8 +1,8 @@
 //! One answer on its way out: its status is true, its first byte gives work back, its end is metered.
 use crate::abi::{Http, BUFFERED_RESPONSE, RECEIVED_RESPONSE, REQUEST, RESPONSE};
 use crate::event::{first, First};
-use crate::filter::{Act, Stage, Stream, TENANT};
 use crate::stats::{Count, Time, Use};
+use crate::stream::{Act, Stage, Stream, TENANT};
 use crate::usage::{find, Usage};
 use crate::watch::{coarse_now, Watch};
 use std::cell::RefCell;
