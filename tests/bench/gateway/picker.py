@@ -1,6 +1,7 @@
 """The picker's own algorithm, called from Python (native/pool)."""
 
 import ctypes
+from dataclasses import dataclass
 from functools import cache
 
 from tests.bench.gateway import native
@@ -19,11 +20,26 @@ def _library() -> ctypes.CDLL:
     library.picker_free.restype = None
     library.picker_pick.argtypes = (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t)
     library.picker_pick.restype = _Choice
-    for name in ("picker_prefilled", "picker_finished"):
-        function = getattr(library, name)
-        function.argtypes = (ctypes.c_void_p, ctypes.c_uint64)
-        function.restype = None
+    library.picker_prefilled.argtypes = (ctypes.c_void_p, ctypes.c_uint64, ctypes.c_double)
+    library.picker_finished.argtypes = (ctypes.c_void_p, ctypes.c_uint64)
+    library.picker_told.argtypes = (
+        *(ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32, ctypes.c_int64, ctypes.c_int32),
+        *(ctypes.c_char_p, ctypes.c_size_t),
+    )
+    for name in ("prefilled", "finished", "told"):
+        getattr(library, f"picker_{name}").restype = None
     return library
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """What a picker decided."""
+
+    ticket: int
+    """To give the charge back with."""
+    backend: int
+    work: int
+    """Bytes of the prompt that the backend is believed to have to compute."""
 
 
 class Picker:
@@ -37,15 +53,19 @@ class Picker:
     def __del__(self) -> None:
         self._library.picker_free(self._picker)
 
-    def pick(self, prompt: bytes) -> tuple[int, int]:
-        """The backend for this prompt, which is charged with it, and a ticket to give the charge back."""
+    def pick(self, prompt: bytes) -> Pick:
+        """The backend for this prompt, which is charged with it."""
         choice = self._library.picker_pick(self._picker, prompt, len(prompt))
-        return choice.backend, choice.ticket
+        return Pick(choice.ticket, choice.backend, len(prompt) - choice.cached_bytes)
 
-    def prefilled(self, ticket: int) -> None:
-        """The first token is out."""
-        self._library.picker_prefilled(self._picker, ticket)
+    def prefilled(self, pick: Pick, seconds: float) -> None:
+        """The first token is out, so many seconds after the pick."""
+        self._library.picker_prefilled(self._picker, pick.ticket, seconds)
 
-    def finished(self, ticket: int) -> None:
+    def finished(self, pick: Pick) -> None:
         """The request has ended."""
-        self._library.picker_finished(self._picker, ticket)
+        self._library.picker_finished(self._picker, pick.ticket)
+
+    def told(self, sender: int, backend: int, work: int, active: int, prompt: bytes = b"") -> None:
+        """Another gateway has sent a prompt, or has got so many bytes of work or requests back."""
+        self._library.picker_told(self._picker, sender, backend, work, active, prompt, len(prompt))

@@ -2,9 +2,11 @@
 
 import hashlib
 import random
+from collections import deque
+from dataclasses import dataclass
 from typing import Protocol
 
-from tests.bench.gateway.picker import Picker
+from tests.bench.gateway.picker import Pick, Picker
 from tests.bench.gateway.trace import Request
 from tests.fakes.simulated_engine import BLOCK_TOKENS, text
 
@@ -16,11 +18,11 @@ class Rule(Protocol):
         """The backend for the request with this number."""
         ...
 
-    def first_token(self, number: int) -> None:
-        """The answer has begun."""
+    def first_token(self, number: int, at: float) -> None:
+        """The answer has begun, at this time."""
         ...
 
-    def finished(self, number: int) -> None:
+    def finished(self, number: int, at: float) -> None:
         """The answer has ended."""
         ...
 
@@ -28,10 +30,10 @@ class Rule(Protocol):
 class _Blind:
     """A rule that does not look at what becomes of its requests."""
 
-    def first_token(self, number: int) -> None:
+    def first_token(self, number: int, at: float) -> None:
         """Nothing to learn."""
 
-    def finished(self, number: int) -> None:
+    def finished(self, number: int, at: float) -> None:
         """Nothing to learn."""
 
 
@@ -77,10 +79,10 @@ class LeastRequest:
         self._where[number] = backend
         return backend
 
-    def first_token(self, number: int) -> None:
+    def first_token(self, number: int, at: float) -> None:
         """Nothing to learn."""
 
-    def finished(self, number: int) -> None:
+    def finished(self, number: int, at: float) -> None:
         """One less."""
         self._open[self._where.pop(number)] -= 1
 
@@ -117,27 +119,56 @@ def _matched(seen: set[int], numbers: tuple[int, ...]) -> int:
     return next((i for i, block in enumerate(numbers) if block not in seen), len(numbers))
 
 
-class EstimatedTtft:
-    """berth's rule, by the picker's own code; several pickers that know nothing of each other, if asked for."""
+@dataclass(slots=True)
+class _Open:
+    picker: int
+    pick: Pick
+    since: float
 
-    def __init__(self, backends: int, blocks: int, pickers: int = 1) -> None:
+
+class EstimatedTtft:
+    """berth's rule, by the picker's own code; by several pickers, if asked for, of which a request meets any."""
+
+    def __init__(self, backends: int, blocks: int, pickers: int = 1, news: float | None = None) -> None:
+        """`news`: seconds until the other pickers hear of a pick and of work given back; None: they never do."""
         self._pickers = [Picker(backends, blocks * BLOCK_TOKENS) for _ in range(pickers)]
-        self._open: dict[int, tuple[Picker, int]] = {}
+        self._open: dict[int, _Open] = {}
         self._rng = random.Random(2)  # noqa: S311
+        self._news = news
+        self._under_way: deque[tuple[float, int, tuple[int, int, int, bytes]]] = deque()
+        """Messages by the time when they arrive, with their sender."""
 
     def choose(self, number: int, request: Request) -> int:
         """By estimated time to the first token, in the eyes of one of the pickers."""
-        picker = self._rng.choice(self._pickers)
-        backend, ticket = picker.pick(text(list(request.numbers), request.prompt_tokens).encode())
-        self._open[number] = (picker, ticket)
-        return backend
+        self._deliver(request.arrival)
+        picker = self._rng.randrange(len(self._pickers))
+        prompt = text(list(request.numbers), request.prompt_tokens).encode()
+        pick = self._pickers[picker].pick(prompt)
+        self._open[number] = _Open(picker, pick, request.arrival)
+        self._tell(request.arrival, picker, (pick.backend, pick.work, 1, prompt))
+        return pick.backend
 
-    def first_token(self, number: int) -> None:
+    def first_token(self, number: int, at: float) -> None:
         """The prompt's work is given back."""
-        picker, ticket = self._open[number]
-        picker.prefilled(ticket)
+        self._deliver(at)
+        there = self._open[number]
+        self._pickers[there.picker].prefilled(there.pick, at - there.since)
+        self._tell(at, there.picker, (there.pick.backend, -there.pick.work, 0, b""))
 
-    def finished(self, number: int) -> None:
+    def finished(self, number: int, at: float) -> None:
         """The rest is given back."""
-        picker, ticket = self._open.pop(number)
-        picker.finished(ticket)
+        self._deliver(at)
+        there = self._open.pop(number)
+        self._pickers[there.picker].finished(there.pick)
+        self._tell(at, there.picker, (there.pick.backend, 0, -1, b""))
+
+    def _tell(self, at: float, sender: int, message: tuple[int, int, int, bytes]) -> None:
+        if self._news is not None and len(self._pickers) > 1:
+            self._under_way.append((at + self._news, sender, message))
+
+    def _deliver(self, now: float) -> None:
+        while self._under_way and self._under_way[0][0] <= now:
+            _, sender, message = self._under_way.popleft()
+            for number, picker in enumerate(self._pickers):
+                if number != sender:
+                    picker.told(sender + 1, *message)

@@ -24,11 +24,11 @@ def simulate(requests: Sequence[Request], rule: Rule, backends: int, pace: Pace)
             for event, job in engines[i].advance(at):
                 number, backend = numbers[job]
                 if event is Event.FIRST_TOKEN:
-                    rule.first_token(number)
+                    rule.first_token(number, at)
                     ttft = job.first_token - job.arrived
                     answers.append(Answer(backend, ttft, job.prompt_tokens, job.cached_tokens))
                 else:
-                    rule.finished(number)
+                    rule.finished(number, at)
                     del numbers[job]
             following = engines[i].next_event()
             if following is not None and following <= now:
