@@ -35,10 +35,16 @@ def namespace(api: Client, request: pytest.FixtureRequest) -> Iterator[str]:
     api.delete("v1", "Namespace", name)
 
 
+@pytest.fixture(scope="session")
+def empty(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Program:
+    """What every program starts from."""
+    return Program.make(tmp_path_factory.mktemp("programs") / "empty", cluster.kubeconfig())
+
+
 @pytest.fixture
-def program(cluster: Cluster, tmp_path: Path) -> Program:
+def program(empty: Program, tmp_path: Path) -> Program:
     """A Pulumi program with an empty stack on the cluster."""
-    return Program.make(tmp_path / "program", cluster.kubeconfig())
+    return empty.copy(tmp_path / "program")
 
 
 @pytest.fixture

@@ -1,4 +1,7 @@
-"""The real Karpenter on the tests' cluster: one pool a GPU type, nodes bought for pending pods and no other."""
+"""The real Karpenter on the tests' cluster: one pool a GPU type, nodes bought for pending pods and no others.
+
+That empty nodes go takes it 50 s, most of them its own waiting; pool tests that need it find it in the same place.
+"""
 
 from pathlib import Path
 
@@ -9,7 +12,7 @@ from tests.support.cluster.timeline import ready
 from tests.support.cluster.workloads import deployment, pod_spec
 
 
-def test_pending_pods_bring_up_the_pools_type_and_empty_nodes_go(tmp_path: Path) -> None:
+def test_pending_pods_bring_up_their_pools_type_up_to_its_limit(tmp_path: Path) -> None:
     system = (Nodes("m6i.4xlarge"),)
     offer = Offer(("g6.xlarge", "g6e.12xlarge", "p5.48xlarge"))
     with Cluster(tmp_path, system, crds.KARPENTER_PARTS) as cluster, Karpenter(cluster, offer):
@@ -39,5 +42,3 @@ def test_pending_pods_bring_up_the_pools_type_and_empty_nodes_go(tmp_path: Path)
         api.apply({**sharded, "spec": {**sharded["spec"], "replicas": 3}}, force=True)
         until("the word of the limit", lambda: any("exceed limits for nodepool" in text for text in said()))
         assert len(bought()) == 4
-        api.delete("apps/v1", "Deployment", "sharded", "default")
-        until("the end of its nodes", lambda: bought() == ["g6.xlarge", "g6.xlarge"])

@@ -12,12 +12,13 @@ from tests.support.kubernetes_api import Client, Object
 Until = Callable[..., None]
 
 
-def stack(namespace: str, image: str = "engine:1", behaviour: Behaviour = AT_ONCE, replicas: int = 3) -> str:
+def stack(namespace: str, image: str = "engine:1", behaviour: Behaviour = AT_ONCE, patience: str = "60s") -> str:
     """Namespace, settings, Deployment, Service, budget and a scaler, with the typed SDK."""
     return f"""
     behaviour = {behaviour.annotations()!r}
     space = k8s.core.v1.Namespace("space", metadata={{"name": {namespace!r}}}, opts=on_cluster)
     inside = ResourceOptions(provider=cluster, depends_on=[space])
+    patient = ResourceOptions(custom_timeouts=CustomTimeouts(create="60s", update={patience!r}))
     settings = k8s.core.v1.ConfigMap(
         "settings", metadata={{"namespace": {namespace!r}}}, data={{"image": {image!r}}}, opts=inside
     )
@@ -26,7 +27,7 @@ def stack(namespace: str, image: str = "engine:1", behaviour: Behaviour = AT_ONC
         "engine",
         metadata={{"name": "engine", "namespace": {namespace!r}}},
         spec={{
-            "replicas": {replicas},
+            "replicas": 3,
             "strategy": {{"rolling_update": {{"max_surge": 1, "max_unavailable": 0}}}},
             "selector": {{"match_labels": labels}},
             "template": {{
@@ -44,7 +45,7 @@ def stack(namespace: str, image: str = "engine:1", behaviour: Behaviour = AT_ONC
                 }},
             }},
         }},
-        opts=ResourceOptions.merge(inside, ResourceOptions(custom_timeouts=CustomTimeouts(create="60s", update="12s"))),
+        opts=ResourceOptions.merge(inside, patient),
     )
     service = k8s.core.v1.Service(
         "engine-service",
@@ -108,7 +109,7 @@ def test_a_stack_comes_up_changes_fails_recovers_and_leaves_nothing(
     assert len(new_settings) == 1
     assert new_settings != old_settings
 
-    program.write(stack(space, "engine:bad", Behaviour(pull_error="registry.invalid: not found")))
+    program.write(stack(space, "engine:bad", Behaviour(pull_error="registry.invalid: not found"), "5s"))
     failed = program.try_up()
     assert failed.status != 0
     assert images(api, space) == ["engine:2"] * 3, "the old pods go on serving"

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from tests.support.cluster import Behaviour
-from tests.support.cluster.program import Placed, Program
+from tests.support.cluster.program import STATE, Placed, Program
 from tests.support.cluster.workloads import deployment, pod_spec, service
 from tests.support.kubernetes_api import Client, Object
 
@@ -106,7 +106,15 @@ def test_waits_end_with_the_reason_and_the_object_is_kept(program: Program, api:
     soon = annotated(deployment("soon", namespace, 1, pod_spec()), waitFor="jsonpath={.status.replicas}=1")
     soon["spec"]["template"]["metadata"]["annotations"] = Behaviour(unready=True).annotations()
     quick = {"create": "2s"}
-    objects = [Placed(lonely, timeouts=quick), headless, hasty, job, Placed(unplaced, timeouts=quick), never, soon]
+    objects: list[Object | Placed] = [
+        Placed(lonely, timeouts=quick),
+        headless,
+        hasty,
+        job,
+        Placed(unplaced, timeouts=quick),
+        never,
+        soon,
+    ]
     # Longer than the annotation, which it outdoes.
     patient = Placed(annotated(service("patient", namespace), timeoutSeconds="60"), timeouts=quick)
     program.place(*objects, patient)
@@ -201,6 +209,8 @@ WIDGET: Object = {
 
 def test_a_definition_and_its_resource_come_in_one_program(program: Program, api: Client) -> None:
     widget = {"apiVersion": "test.invalid/v1", "kind": "Widget", "metadata": {"name": "one"}, "spec": {"size": 3}}
+    # In the foreground it would wait for the garbage collector, which looks for new kinds twice a minute.
+    widget = annotated(widget, deletionPropagationPolicy="background")
     program.place(WIDGET, Placed(widget, after=("widgets.test.invalid",)))
     program.preview()
     program.up()
@@ -222,7 +232,7 @@ def test_secrets_are_encrypted_in_the_state(program: Program, api: Client, names
     run = program.up()
     assert 'account: "default"' in run.output
     assert api.get("v1", "Secret", "keys", namespace)["data"] == {"key": "aGZfZG8tbm90LXNob3c="}
-    stored = (program.root / "state/.pulumi/stacks/small/test.json").read_text()
+    stored = (program.root / STATE).read_text()
     assert "hf_do-not-show" not in stored + run.output
     assert "aGZfZG8tbm90LXNob3c=" not in stored + run.output
     program.preview("--expect-no-changes")

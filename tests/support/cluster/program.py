@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -16,7 +17,9 @@ from infra.toolchain import engine_env
 from tests.fakes import kubernetes_provider
 from tests.support.kubernetes_api import Object
 
-STACK = "test"
+PROJECT, STACK = "small", "test"
+STATE = f"state/.pulumi/stacks/{PROJECT}/{STACK}.json"
+"""Where the engine keeps it, below a program's folder."""
 PATIENCE_SECONDS = 180
 PREFACE = """\
 import pulumi
@@ -109,20 +112,20 @@ class Program:
     def make(cls, root: Path, kubeconfig: Path) -> "Program":
         """Lays it out; its stack is empty."""
         program = cls(root)
-        document = {
-            "name": "small",
-            "runtime": {"name": "python", "options": {"virtualenv": ".venv"}},
-            "main": "infra",
-            "backend": {"url": f"file://{root}/state"},
-            "plugins": {"providers": [{"name": "kubernetes", "path": str(kubernetes_provider.FOLDER)}]},
-        }
         (root / "infra").mkdir(parents=True)
         (root / "state").mkdir()
         (root / ".venv").symlink_to(sys.prefix)
-        (root / "Pulumi.yaml").write_text(yaml.safe_dump(document))
         (root / "infra/kubeconfig").write_text(kubeconfig.read_text())
         program.write("")
+        program._write_project()
         assert program.pulumi("stack", "init").status == 0
+        return program
+
+    def copy(self, root: Path) -> "Program":
+        """Another project with a state of its own, which is this one's now."""
+        shutil.copytree(self.root, root, symlinks=True)
+        program = Program(root)
+        program._write_project()
         return program
 
     def write(self, text: str, preface: str = PREFACE) -> None:
@@ -182,9 +185,19 @@ class Program:
 
     def state(self) -> dict[str, dict[str, Any]]:
         """The resources of the stack by their names, as the engine keeps them."""
-        run = self._good(self.pulumi("stack", "export"))
-        resources = json.loads(run.output)["deployment"].get("resources", [])
+        content = json.loads((self.root / STATE).read_text())
+        resources = content["checkpoint"]["latest"].get("resources", [])
         return {resource["urn"].rpartition("::")[2]: resource for resource in resources}
+
+    def _write_project(self) -> None:
+        document = {
+            "name": PROJECT,
+            "runtime": {"name": "python", "options": {"virtualenv": ".venv"}},
+            "main": "infra",
+            "backend": {"url": f"file://{self.root}/state"},
+            "plugins": {"providers": [{"name": "kubernetes", "path": str(kubernetes_provider.FOLDER)}]},
+        }
+        (self.root / "Pulumi.yaml").write_text(yaml.safe_dump(document))
 
     def _logged(self, *arguments: str) -> Run:
         return self.pulumi(*arguments, *self._log())
