@@ -48,9 +48,7 @@ def test_takes_the_files_that_were_asked_for(bench: Any, archive: Path) -> None:
 
 
 def test_another_module_under_the_same_version_is_refused(bench: Any, archive: Path) -> None:
-    with pytest.raises(
-        ToolchainError, match=r"things@v1.2.3 is refused: its sum is h1:.*expected h1:other="
-    ):
+    with pytest.raises(ToolchainError, match=r"things@v1.2.3 is refused: its sum is h1:.*expected h1:other="):
         part(bench, "h1:other=").toolchain.ensure("things")
 
 
