@@ -85,7 +85,7 @@ def test_a_damaged_weight_file_is_named_and_the_old_replicas_go_on(project: Proj
     project.write(chat(replicas=1, source=f"file://{folder}"))
     settings = load(STACK, project.root)
     weights.stage(settings, lambda _: None)
-    stored = weights.find(settings)["chat"]
+    stored = weights.find(settings)[str(settings.models["chat"].source)]
     damaged = stored / "ct2" / "model.bin"
     try:
         content = bytearray(damaged.read_bytes())

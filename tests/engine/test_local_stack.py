@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -85,13 +86,18 @@ def test_a_killed_replica_fails_only_its_own_streams_and_comes_back(loaded: Proj
     loaded.up()
     name, pid = next(iter(replicas(loaded).items()))
 
+    killed_at = 0.0
+
     def kill() -> None:
+        nonlocal killed_at
         os.kill(pid, signal.SIGKILL)
+        killed_at = time.monotonic()
 
     history = under_load(loaded, kill)
     failed = history.failures()
+    # Cut where tokens had been sent, an error status where none had; nothing that was asked afterwards.
     assert len(failed) <= CLIENTS
-    assert all(stream.outcome == "cut" and stream.detail for stream in failed), failed
+    assert all(stream.started <= killed_at and stream.detail for stream in failed), failed
     assert history.counts()["doubled"] == 0
     assert replicas(loaded)[name] != pid
     loaded.pulumi("refresh", "--yes", "--skip-preview")
