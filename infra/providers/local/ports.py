@@ -1,11 +1,12 @@
 """Port numbers of local processes: which are free, who holds one, which to take next."""
 
 import socket
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-LISTEN = "0A"
-"""The kernel's code of a listening socket in /proc/net/tcp."""
+LISTEN, HANDSHAKE = "0A", "03"
+"""The kernel's codes of socket states in /proc/net/tcp."""
 
 
 class PortError(RuntimeError):
@@ -35,24 +36,55 @@ def take(port_range: tuple[int, int], reserved: Collection[int]) -> int:
 
 def holder(port: int) -> str:
     """Who listens on `port`, as `name (pid N)`; "another process" where the kernel does not tell this user."""
-    inodes = {
-        fields[9]
-        for table in ("/proc/net/tcp", "/proc/net/tcp6")
-        for fields in _rows(Path(table))
-        if fields[3] == LISTEN and int(fields[1].rpartition(":")[2], 16) == port
-    }
-    wanted = {f"socket:[{inode}]" for inode in inodes}
+    wanted = {listener.inode for listener in listeners(port)}
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if any(str(link.readlink()) in wanted for link in (process / "fd").iterdir()):
+            if wanted & sockets(int(process.name)):
                 return f"{(process / 'comm').read_text().strip()} (pid {process.name})"
         except OSError:  # gone meanwhile, or another user's
             continue
     return "another process"
 
 
-def _rows(table: Path) -> list[list[str]]:
-    try:
-        return [line.split() for line in table.read_text().splitlines()[1:]]
-    except OSError:
-        return []
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A listening socket."""
+
+    inode: int
+    queue: int
+    """Connections that the kernel has accepted and its process has not."""
+
+
+def listeners(port: int) -> list[Listener]:
+    """The sockets that listen on `port`; several where processes share it."""
+    return [Listener(int(row[9]), int(row[4].rpartition(":")[2], 16)) for row in _rows(port) if row[3] == LISTEN]
+
+
+def arriving(port: int) -> int:
+    """Connections to `port` whose handshake is not over."""
+    return sum(row[3] == HANDSHAKE for row in _rows(port))
+
+
+def sockets(pid: int) -> set[int]:
+    """Inodes of a process's sockets. Raises OSError when the process is gone or another user's."""
+    found = set()
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            link = str(descriptor.readlink())
+        except FileNotFoundError:  # closed meanwhile
+            continue
+        if link.startswith("socket:["):
+            found.add(int(link[len("socket:[") : -1]))
+    return found
+
+
+def _rows(port: int) -> Iterator[list[str]]:
+    """The kernel's tables of sockets whose local port is this, split into fields."""
+    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
+        try:
+            lines = table.read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for fields in map(str.split, lines):
+            if int(fields[1].rpartition(":")[2], 16) == port:
+                yield fields

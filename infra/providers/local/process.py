@@ -48,6 +48,11 @@ class Process:
         """Standard output and error of the process."""
         return self.daemon.logs / f"{self.name}.log"
 
+    def pid(self) -> int:
+        """Process id; 0 when there is no process."""
+        program = self.daemon.program(self.name)
+        return program.pid if program else 0
+
     def start(self) -> None:
         """Writes the program section and has supervisord start it; does nothing where it runs already."""
         self.daemon.start()

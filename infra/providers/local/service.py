@@ -1,7 +1,8 @@
 """`LocalService`: one supervised process on this machine as a Pulumi resource.
 
 An update starts the new process beside the old one, waits until it is healthy, moves discovery over, drains
-the old one and stops it. When the new one does not become healthy it is removed, the old one goes on serving
+the old one and stops it. Where both listen on one port, new connections are the new one's from then on
+(handover.py). When the new one does not become healthy it is removed, the old one goes on serving
 and the update fails with the last lines of its log.
 
 `diff` also looks at the machine: a process that should run and does not is a change, so that after a reboot or
@@ -10,6 +11,7 @@ a crash beyond repair an ordinary `pulumi up` brings everything back.
 
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -25,6 +27,7 @@ from pulumi.dynamic import (
 
 from infra.providers.local import discovery, targets
 from infra.providers.local.daemon import Daemon
+from infra.providers.local.handover import handed_over
 from infra.providers.local.process import Process, ProcessError, instances, lay_out
 from infra.providers.local.spec import ServiceSpec
 
@@ -95,7 +98,10 @@ def _roll(props: dict[str, Any]) -> dict[str, Any]:
     new = lay_out(daemon, spec)
     if spec.overlap:
         _bring_up(new)
-        _retire_all(old)
+        with ExitStack() as handovers:
+            for port in _shared_ports(old, new):
+                handovers.enter_context(handed_over(port, [process.pid() for process in old], new.pid()))
+            _retire_all(old)
     else:
         for process in old:
             _stop_keeping_files(process)
@@ -107,6 +113,11 @@ def _roll(props: dict[str, Any]) -> dict[str, Any]:
             raise
         _retire_all(old)
     return _outs(props, new)
+
+
+def _shared_ports(old: list[Process], new: Process) -> set[int]:
+    """Ports at which old and new processes listen at the same time."""
+    return {port for process in old for port in process.ports.values()} & set(new.ports.values())
 
 
 def _bring_up(process: Process) -> None:
