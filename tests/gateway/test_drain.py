@@ -1,5 +1,6 @@
 """The gateway itself is stopped without cutting a stream."""
 
+import http.client
 import threading
 import time
 from collections.abc import Callable
@@ -42,3 +43,27 @@ def test_a_drain_that_takes_too_long_says_how_many_are_left(tmp_path: Path, engi
         assert drain(gate.admin, patience=0.5) == 2
         assert time.monotonic() - start < 3
         assert [s.result().status for s in streams] == [200, 200]
+
+
+def test_a_kept_connection_is_served_once_more_and_then_told_to_close(tmp_path: Path, engines: Engines) -> None:
+    (fake,) = engines(1)
+    with gateway(tmp_path) as gate:
+        gate.join("chat", fake.port)
+        kept = http.client.HTTPConnection("127.0.0.1", gate.spec.port, timeout=10)
+        kept.request("GET", "/healthz")
+        assert kept.getresponse().read() == b""
+        left: list[int] = []
+        draining = threading.Thread(target=lambda: left.append(drain(gate.admin, patience=30, linger=20)))
+        draining.start()
+        until(lambda: gate.call("GET", "/healthz", key=None).status == 503, "it drains")
+        time.sleep(1)
+        assert draining.is_alive(), "the connection may still bring a request"
+        kept.request("GET", "/healthz")
+        last = kept.getresponse()
+        assert last.headers["connection"] == "close"
+        last.read()
+        start = time.monotonic()
+        draining.join()
+        assert time.monotonic() - start < 10, "nobody is left to wait for"
+        assert left == [0]
+        kept.close()
