@@ -6,14 +6,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from infra.toolchain import ensure
-from serving.gateway import GatewaySpec, Model, Registry, Tenant, command, digest, environment, install
+from serving.gateway import Backend, GatewaySpec, Model, Registry, Tenant, command, digest, environment, install
 from tests.gateway.harness import Gateway, until
 from tests.gateway.harness import model as plain_model
 from tests.support.history import History, Journal, Outcome
@@ -77,8 +77,10 @@ class Drill:
         self.engines.append(engine)
         return engine
 
-    def gateway(self, *models: Model, folder: str = "gateway", **fields: Any) -> Gateway:
-        """Installs a gateway and starts it."""
+    def gateway(
+        self, *models: Model, folder: str = "gateway", engines: Sequence[EngineProcess] = (), **fields: Any
+    ) -> Gateway:
+        """Installs a gateway and starts it; with `engines` already in the registry of `chat`."""
         path = self.folder / folder
         standard: dict[str, Any] = {
             "port": free_port(),
@@ -90,6 +92,8 @@ class Drill:
         }
         spec = GatewaySpec(**standard | fields)
         registry = Registry(path)
+        for engine in engines:
+            registry.add("chat", Backend(f"r{engine.port}", "127.0.0.1", engine.port))
         install(spec, path, ensure("envoy"), ensure("picker"), registry=registry)
         return self.start(path, spec, registry)
 

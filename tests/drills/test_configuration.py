@@ -1,4 +1,4 @@
-"""D6 and D7: the gateway's configuration changes under load, for better and for worse."""
+"""D6, D7 and D10: what the gateway is told changes under load, for better and for worse."""
 
 import json
 from dataclasses import replace
@@ -129,7 +129,7 @@ def _refusals(gate: Gateway, source: str) -> int:
     return sum(int(value) for value in gate.admin.stats(f"^({names})$").values())
 
 
-def test_d7_a_registry_that_loses_everything_is_not_followed(drill: Drill) -> None:
+def test_d10_a_registry_that_loses_its_file_is_not_followed(drill: Drill) -> None:
     gate = drill.gateway()
     drill.join(gate, drill.engine("one"), drill.engine("two"))
     with held(drill, gate) as load:

@@ -4,6 +4,7 @@ import signal
 import threading
 import time
 
+from infra.providers.local.handover import handed_over
 from serving.gateway import active_streams, drain
 from tests.drills.harness import Drill, Outcome, until, within
 
@@ -79,3 +80,25 @@ def test_d9_a_drained_gateway_cuts_nothing(drill: Drill) -> None:
     assert left == [0]
     assert load.mine().counts() == {"whole": STREAMS}
     assert late.mine().counts() == {"whole": 5}, "who had not heard yet was still served"
+
+
+def test_d9_a_gateway_replaced_on_its_port_loses_no_connection(drill: Drill) -> None:
+    engines = [drill.engine(name) for name in ("one", "two")]
+    current = drill.gateway(folder="first", workers=2)
+    drill.join(current, *engines)
+    with drill.load(current, streams=STREAMS, rate=150) as load:
+        load.ended(streams=STREAMS)
+        for workers in (1, 3, 2):
+            following = drill.gateway(
+                folder=f"with-{workers}", engines=engines, workers=workers, port=current.spec.port
+            )
+            load.ended(short=30)
+            with handed_over(current.spec.port, [current.process.pid], following.process.pid), within(40, "draining"):
+                assert drain(current.admin, patience=60) == 0
+                current.process.send_signal(signal.SIGTERM)
+                assert current.process.wait(10) == 0
+            current = following
+        load.ended(short=30)
+    assert not load.mine().failures()
+    new = sum(call.stream is False for call in load.mine().calls) // 2
+    drill.note(f"three replacements under {new} new connections")
