@@ -3,7 +3,7 @@ STACK ?= local
 PYTHON ?= python3
 RUN := .venv/bin/python -m
 
-.PHONY: up down preview settings plan outputs doctor check test test-kubernetes bench
+.PHONY: up down preview settings plan outputs doctor check test test-kubernetes drain-proof bench
 
 up preview down outputs: .venv
 	@$(RUN) infra.tasks $@ $(STACK)
@@ -33,6 +33,10 @@ test: check
 # The control plane and the provider that the Kubernetes platform will be tested on; builds for a quarter of an hour once.
 test-kubernetes: .venv
 	@.venv/bin/pytest tests/engine/kubernetes
+
+# Rolls servers and the gateway of a throw-away local stack under load, and counts the streams.
+drain-proof: .venv
+	@$(RUN) tests.drills.drain_proof
 
 # The measurements behind README's figures; wants a quiet machine.
 bench: .venv
