@@ -1,18 +1,18 @@
 """What each part of berth's configuration costs: everything on, one part off at a time.
 
-For the makers of the gateway, when a request has become dearer. Differences of a microsecond are noise.
+For the makers of the gateway, when a request has become dearer.
 """
 
 from collections.abc import Callable
 from pathlib import Path
-from statistics import median
-from typing import Any
 
 from serving.gateway.envoy import FILTER, Json, extension
-from tests.bench.gateway import berth, catalogue, cost
+from tests.bench.gateway import berth, catalogue, cost, instructions
 from tests.bench.gateway.berth import Files
 from tests.bench.gateway.catalogue import Contender
 from tests.bench.gateway.report import Report
+
+MODULE_ROWS = 30
 
 
 def _manager(files: Files) -> Json:
@@ -89,7 +89,7 @@ TWEAKS: dict[str, Callable[[Files], None]] = {
 }
 
 
-def report(rounds: int = 7, seconds: float = 1.0, sizes: tuple[int, ...] = cost.SIZES) -> Report:
+def report() -> Report:
     """Measures and reports."""
     everything = Contender("everything", berth.variant(), "")
     contenders = [
@@ -100,21 +100,22 @@ def report(rounds: int = 7, seconds: float = 1.0, sizes: tuple[int, ...] = cost.
     result = Report(
         "ablation",
         "What costs what",
-        f"berth with one part of its configuration off at a time; {rounds} rounds of {seconds:g} s in turn, medians; "
-        "the difference is the median of the rounds' differences from everything.",
+        "berth with one part of its configuration off at a time: instructions per request in user space, counted by "
+        f"callgrind over {instructions.COUNTED} requests on one connection.",
     )
-    with cost.running(contenders, Path("build/bench/run/ablation")) as (gateways, _):
-        for size in sizes:
-            samples = cost.alternate(gateways, size, rounds, seconds)
-            result.table(f"Bodies of {size:,} bytes", [_row(name, samples, everything.name) for name in samples])
+    for size in cost.SIZES:
+        counts = {c.name: instructions.count(c, size, Path("build/bench/run/ablation")) for c in contenders}
+        base = counts[everything.name].total
+        result.table(
+            f"Bodies of {size:,} bytes",
+            [
+                {"configuration": name, "instructions": f"{c.total:,.0f}", "difference": f"{c.total - base:+,.0f}"}
+                for name, c in counts.items()
+            ],
+        )
+        module = sorted(counts[everything.name].module.items(), key=lambda item: -item[1])[:MODULE_ROWS]
+        result.table(
+            f"In the module at {size:,} bytes, with all that is called",
+            [{"function": name, "instructions": f"{value:,.0f}"} for name, value in module],
+        )
     return result
-
-
-def _row(name: str, samples: dict[str, list[cost.Sample]], base: str) -> dict[str, Any]:
-    differences = [a.cpu_us - b.cpu_us for a, b in zip(samples[name], samples[base], strict=True)]
-    return {
-        "configuration": name,
-        "CPU µs/request": f"{median(s.cpu_us for s in samples[name]):.1f}",
-        "difference": f"{median(differences):+.1f}",
-        "best": f"{min(s.cpu_us for s in samples[name]):.1f}",
-    }

@@ -1,18 +1,23 @@
 """berth's gateway with everything on, in as many replicas and worker threads as wanted."""
 
 import json
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 from infra.toolchain import ensure
 from serving.gateway import (
     Backend,
     GatewaySpec,
+    Hold,
     Model,
+    Peers,
     Registry,
     Routing,
     Tenant,
+    Tokens,
     command,
     digest,
     environment,
@@ -35,6 +40,8 @@ class Variant:
     workers: int = 1
     """Threads of each replica."""
     replicas: int = 1
+    shared: bool = True
+    """Replicas tell each other their picks."""
     metadata: Mapping[str, float] = field(default_factory=dict)
     """Of every backend (serving.gateway.endpoints)."""
     tweak: Callable[[Files], None] | None = None
@@ -42,12 +49,15 @@ class Variant:
 
 
 def start(setting: Setting, variant: Variant = Variant()) -> Running:
-    """All that the kit ships is on: keys, routes, access log, retries, health checks, ejection, circuit breakers."""
-    ports, processes = [], []
-    for number in range(variant.replicas):
-        port, process = _replica(setting, variant, number)
-        ports.append(port)
-        processes.append(process)
+    """All that the kit ships is on, with limits that the bench does not reach."""
+    ports, admins, talks = (free_ports(variant.replicas) for _ in range(3))
+    key = secrets.token_hex(32)
+    processes = []
+    for number, (port, admin) in enumerate(zip(ports, admins, strict=True)):
+        others = tuple(f"127.0.0.1:{talk}" for i, talk in enumerate(talks) if i != number)
+        together = variant.replicas > 1 and variant.shared
+        peers = Peers(f"127.0.0.1:{talks[number]}", others, key) if together else None
+        processes.append(_replica(setting, variant, _spec(setting, variant, port, admin, peers)))
     return Running(tuple(ports), tuple(processes))
 
 
@@ -56,30 +66,38 @@ def variant(**fields: object) -> "partial[Running]":
     return partial(start, variant=Variant(**fields))  # type: ignore[arg-type]
 
 
-def _replica(setting: Setting, variant: Variant, number: int) -> tuple[int, Process]:
-    port, admin = free_ports(2)
-    folder = (setting.processes.folder / f"berth-{port}").absolute()
+def _folder(setting: Setting, port: int) -> Path:
+    return (setting.processes.folder / f"berth-{port}").absolute()
+
+
+def _spec(setting: Setting, variant: Variant, port: int, admin: int, peers: Peers | None) -> GatewaySpec:
     model = Model(
         MODEL,
         openai=("POST /v1/chat/completions", "POST /v1/completions"),
         routing=variant.routing,
         max_requests=16_384,
+        hold=Hold(seconds=10),
+        tokens=Tokens(default=512, most=4_096),
     )
-    spec = GatewaySpec(
+    tenant = Tenant("bench", (digest(KEY),), requests_per_minute=100_000_000, tokens_per_minute=2_000_000_000)
+    return GatewaySpec(
         port=port,
         admin_port=admin,
         models=(model,),
-        tenants=(Tenant("bench", (digest(KEY),)),),
+        tenants=(tenant,),
         workers=variant.workers,
-        access_log=str(folder / "access.log"),
+        access_log=str(_folder(setting, port) / "access.log"),
+        peers=peers,
     )
+
+
+def _replica(setting: Setting, variant: Variant, spec: GatewaySpec) -> Process:
+    folder = _folder(setting, spec.port)
     folder.mkdir(parents=True)
     envoy, picker = ensure("envoy"), ensure("picker")
+    backends = [Backend(f"{MODEL}-{i}", "127.0.0.1", port, variant.metadata) for i, port in enumerate(setting.backends)]
     registry = Registry(folder)
-    registry.replace(
-        MODEL,
-        [Backend(f"{MODEL}-{i}", "127.0.0.1", backend, variant.metadata) for i, backend in enumerate(setting.backends)],
-    )
+    registry.replace(MODEL, backends)
     install(spec, folder, envoy, picker, registry=registry)
     if variant.tweak:
         content = files(spec, folder)
@@ -87,8 +105,8 @@ def _replica(setting: Setting, variant: Variant, number: int) -> tuple[int, Proc
         for name, value in content.items():
             (folder / name).write_text(json.dumps(value))
     # Several gateways run on one machine here: each needs a shared memory region of its own.
-    argv = [*command(spec, envoy, folder), "--use-dynamic-base-id"]
-    process = setting.processes.start(f"berth-{port}", argv, core=setting.core, env=environment(picker))
-    process.wait_http(f"http://127.0.0.1:{admin}/ready")
-    process.wait_http(f"http://127.0.0.1:{port}/healthz")
-    return port, process
+    argv = [*setting.under, *command(spec, envoy, folder), "--use-dynamic-base-id"]
+    process = setting.processes.start(f"berth-{spec.port}", argv, core=setting.core, env=environment(picker))
+    process.wait_http(f"http://127.0.0.1:{spec.admin_port}/ready")
+    process.wait_http(f"http://127.0.0.1:{spec.port}/healthz")
+    return process

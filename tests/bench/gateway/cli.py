@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
 def _reports() -> dict[str, Callable[[argparse.Namespace], Report]]:
     return {
         "cost": lambda o: cost.report(_contenders(o), **_rounds(o)),
-        "ablation": lambda o: ablation.report(**_rounds(o)),
+        "ablation": lambda _: ablation.report(),
         "streams": lambda o: streams.report(_contenders(o), **_rounds(o)),
     }
 

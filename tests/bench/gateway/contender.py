@@ -17,6 +17,8 @@ class Setting:
     """Ports of 127.0.0.1."""
     core: str = ""
     """CPUs as taskset writes them; empty: any."""
+    under: tuple[str, ...] = ()
+    """A program that is to run it, with arguments; for gateways made of Envoy."""
 
 
 @dataclass(frozen=True, slots=True)

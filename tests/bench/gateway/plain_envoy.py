@@ -16,16 +16,9 @@ def start(setting: Setting) -> Running:
     (port,) = free_ports(1)
     path = setting.processes.folder / "plain-envoy.json"
     path.write_text(json.dumps(_config(port, setting.backends)))
-    argv: list[str | Path] = [
-        ensure("envoy"),
-        "-c",
-        path,
-        "--concurrency",
-        "1",
-        "--use-dynamic-base-id",
-        "--disable-hot-restart",
-    ]
-    process = setting.processes.start("plain envoy", [*argv, "--log-level", "warning"], core=setting.core)
+    argv: list[str | Path] = [*setting.under, ensure("envoy"), "-c", path, "--concurrency", "1"]
+    argv += ["--use-dynamic-base-id", "--disable-hot-restart", "--log-level", "warning"]
+    process = setting.processes.start("plain envoy", argv, core=setting.core)
     process.wait_port(port)
     return Running((port,), (process,))
 

@@ -67,6 +67,11 @@ class Process:
         self.log = log
         self._child = child
 
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        return self._child.pid
+
     def cpu_seconds(self) -> float:
         """CPU time so far, with descendants."""
         return machine.cpu_seconds(self._child.pid)
@@ -82,11 +87,11 @@ class Process:
             lines = "\n".join(f"    {line}" for line in tail)
             raise BenchError(f"{self.name} ended ({self._child.returncode}); {self.log} says\n{lines}")
 
-    def wait_http(self, url: str, seconds: float = 60.0) -> None:
+    def wait_http(self, url: str, seconds: float = 120.0) -> None:
         """Until the URL answers with anything but 503."""
         self._wait(lambda: _answers(url), url, seconds)
 
-    def wait_port(self, port: int, seconds: float = 30.0) -> None:
+    def wait_port(self, port: int, seconds: float = 120.0) -> None:
         """Until the port of 127.0.0.1 takes connections."""
         self._wait(lambda: _connects(port), f"127.0.0.1:{port}", seconds)
 
