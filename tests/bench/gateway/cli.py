@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from tests.bench.gateway import ablation, catalogue, cost, streams
+from tests.bench.gateway import ablation, catalogue, cost, dynamo, streams
 from tests.bench.gateway.catalogue import Contender
 from tests.bench.gateway.process import BenchError
 from tests.bench.gateway.report import Report
@@ -37,6 +37,7 @@ def _reports() -> dict[str, Callable[[argparse.Namespace], Report]]:
         "cost": lambda o: cost.report(_contenders(o), **_rounds(o)),
         "ablation": lambda _: ablation.report(),
         "streams": lambda o: streams.report(_contenders(o), **_rounds(o)),
+        "dynamo": lambda _: dynamo.report(),
     }
 
 

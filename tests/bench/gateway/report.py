@@ -51,7 +51,12 @@ class Report:
         parts = [f"# {self.title}", self.how, f"Machine: {self.machine}.", *self.tables]
         if self.targets:
             marks = [
-                {"target": t.what, "measured": t.value, "at most": t.limit, "met": "yes" if t.met else "**no**"}
+                {
+                    "target": t.what,
+                    "measured": f"{t.value:.3f}",
+                    "at most": t.limit,
+                    "met": "yes" if t.met else "**no**",
+                }
                 for t in self.targets
             ]
             parts.append(f"Targets\n\n{markdown(marks)}")
