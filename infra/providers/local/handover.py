@@ -37,7 +37,7 @@ Instruction = tuple[int, int]
 
 @contextmanager
 def handed_over(port: int, old: Iterable[int], new: int) -> Iterator[None]:
-    """Inside the block, in which the old processes end, new connections to `port` go to the process `new` alone.
+    """Inside the block, in which the old processes end, new connections to `port` of 127.0.0.1 go to `new` alone.
 
     `old` and `new` are process ids. Nothing is done where they do not share the port, or others share it too. Where
     the kernel refuses the program (gVisor does), the block runs all the same: then the few connections may be reset
@@ -109,12 +109,12 @@ def _attach(target: socket.socket, option: int, program: Sequence[Instruction]) 
 
 
 def _listening(port: int, pid: int) -> set[int]:
-    """Inodes of the sockets with which the process listens on `port`."""
+    """Inodes of the sockets with which the process listens on `port` of 127.0.0.1."""
     try:
         owned = ports.sockets(pid)
     except OSError:  # it has ended
         return set()
-    return {listener.inode for listener in ports.listeners(port)} & owned
+    return {listener.inode for listener in ports.listeners(port) if listener.loopback} & owned
 
 
 def _started(pid: int) -> int:

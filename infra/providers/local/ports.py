@@ -1,6 +1,7 @@
 """Port numbers of local processes: which are free, who holds one, which to take next."""
 
 import socket
+import sys
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,10 @@ LISTEN, HANDSHAKE = "0A", "03"
 
 class PortError(RuntimeError):
     """No port could be had."""
+
+
+LOOPBACK = f"{int.from_bytes(socket.inet_aton('127.0.0.1'), sys.byteorder):08X}:"
+"""How an address there begins for 127.0.0.1: the number as this machine's memory has it."""
 
 
 def is_free(port: int) -> bool:
@@ -51,13 +56,19 @@ class Listener:
     """A listening socket."""
 
     inode: int
+    loopback: bool
+    """It listens on 127.0.0.1 alone."""
     queue: int
     """Connections that the kernel has accepted and its process has not."""
 
 
 def listeners(port: int) -> list[Listener]:
     """The sockets that listen on `port`; several where processes share it."""
-    return [Listener(int(row[9]), int(row[4].rpartition(":")[2], 16)) for row in _rows(port) if row[3] == LISTEN]
+    return [
+        Listener(int(row[9]), row[1].startswith(LOOPBACK), int(row[4].rpartition(":")[2], 16))
+        for row in _rows(port)
+        if row[3] == LISTEN
+    ]
 
 
 def arriving(port: int) -> int:

@@ -1,5 +1,6 @@
 """A port passes from process to process under a flood of new connections, and none is reset."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -163,6 +164,18 @@ def test_a_port_that_others_share_too_stays_as_it_is(port: int, start: Start) ->
     first, second, _ = start("old", 1), start("new", 1), start("other", 1)
     with Flood(port) as flood, handed_over(port, [first.pid], second.pid):
         assert flood.more(300).keys() == {"old", "new", "other"}
+
+
+def test_another_address_is_left_alone(port: int) -> None:
+    """A spare socket on 127.0.0.1 would be no help to it, and would take what is meant for others."""
+    with socket.socket() as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        server.bind(("127.0.0.2", port))
+        server.listen()
+        assert [found.loopback for found in ports.listeners(port)] == [False]
+        with handed_over(port, [os.getpid()], os.getpid()):
+            assert len(ports.listeners(port)) == 1
 
 
 def test_processes_that_share_nothing_are_left_alone(port: int, start: Start) -> None:
