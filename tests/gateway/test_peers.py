@@ -107,4 +107,5 @@ def test_a_gateway_that_dies_takes_its_share_with_it(tmp_path: Path, engines: En
             time.sleep(5.5)
             before = len(fakes[0].seen)
             assert [gate.chat(f"newer {i} " * 50).status for i in range(8)] == [200] * 8
-            assert 3 <= len(fakes[0].seen) - before <= 5
+            # Not held to be busy any more; it may get all eight, as the other one has had the work of late.
+            assert len(fakes[0].seen) - before >= 3

@@ -39,21 +39,34 @@ pub fn seed(parts: &[&[u8]]) -> u64 {
     })
 }
 
+/// Sixteen bytes a multiplication, after wyhash.
+fn mix(a: u64, b: u64) -> u64 {
+    let m = u128::from(a) * u128::from(b);
+    m as u64 ^ (m >> 64) as u64
+}
+
+fn word(eight: &[u8]) -> u64 {
+    let mut word = [0; 8];
+    word.copy_from_slice(eight);
+    u64::from_le_bytes(word)
+}
+
+const LANES: [u64; 4] = [0xa076_1d64_78bd_642f, 0xe703_7ed1_a0b4_28db, 0x8ebc_6af0_9c88_c6e3, 0x5899_65cc_7537_4cc3];
+
 pub fn chain(seed: u64, text: &[u8], out: &mut Vec<u64>) {
     out.clear();
     let mut h = seed;
     let (short, long) = text.split_at(text.len().min(SHORT * CHUNK));
     for chunk in short.chunks_exact(CHUNK).chain(long.chunks_exact(LONG * CHUNK)) {
         // Four lanes, so that the multiplications overlap.
-        let mut lanes = [h, h ^ 0xe703_7ed1_a0b4_28db, h ^ 0x8ebc_6af0_9c88_c6e3, h ^ 0x5899_65cc_7537_4cc3];
-        for words in chunk.chunks_exact(32) {
-            for (lane, eight) in lanes.iter_mut().zip(words.chunks_exact(8)) {
-                let mut word = [0; 8];
-                word.copy_from_slice(eight);
-                *lane = fold(*lane, u64::from_le_bytes(word));
+        let mut lanes = [h; 4];
+        for words in chunk.chunks_exact(64) {
+            for ((lane, secret), sixteen) in lanes.iter_mut().zip(LANES).zip(words.chunks_exact(16)) {
+                let (a, b) = sixteen.split_at(8);
+                *lane = mix(word(a) ^ secret, word(b) ^ *lane);
             }
         }
-        h = lanes.into_iter().fold(h, fold);
+        h = lanes.into_iter().zip(LANES).fold(h, |h, (lane, secret)| fold(h ^ secret, lane));
         out.push(h);
     }
 }

@@ -13,6 +13,14 @@ pub const BYTES_PER_TOKEN: u64 = 4;
 /// Chunks remembered for a backend that does not say how large its KV cache is (2 million tokens).
 const DEFAULT_CHUNKS: u32 = 1 << 14;
 
+/// What a backend has been sent lately counts this much of what it has outstanding. It settles ties, which are the rule
+/// when little is going on, and spreads what the first byte gives back too early. Measured inside Dynamo's engine model
+/// (`python -m tests.bench gateway dynamo`): without it the busiest of 8 gets 1.4 times the mean at low load; at 0.05
+/// decoding suffers.
+const RECENT: f64 = 0.005;
+/// What was sent fades by this much at every pick, wherever it goes: half of it in 69 picks.
+const FADE: f64 = 0.99;
+
 /// What discovery metadata says of a backend.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Traits {
@@ -59,6 +67,8 @@ pub struct Backend {
     pub active: u32,
     /// The same two, as other gateways tell of their own.
     others: Load,
+    /// Work and requests that this gateway has sent here lately, in bytes.
+    recent: f64,
     /// Changes when the number comes to mean another address.
     epoch: u32,
     gone: bool,
@@ -103,7 +113,6 @@ pub struct Pool {
     free: Vec<Number>,
     memory: Memory,
     matched: Vec<u32>,
-    turn: usize,
     calibration: Calibration,
     /// Requests in flight on all backends, and the slots of the healthy ones (0: not all say).
     active: u64,
@@ -141,6 +150,7 @@ impl Pool {
         let number = if let Some(number) = self.free.pop() {
             let backend = &mut self.backends[number as usize];
             backend.address = address.to_vec();
+            backend.recent = 0.0;
             backend.epoch += 1;
             self.memory.forget(number);
             number
@@ -153,6 +163,7 @@ impl Pool {
                 work: 0,
                 active: 0,
                 others: Load::default(),
+                recent: 0.0,
                 epoch: 0,
                 gone: false,
             });
@@ -224,28 +235,24 @@ impl Pool {
         self.matched.resize(n, 0);
         self.memory.matches(chain, &mut self.matched);
         let decode = self.calibration.decode();
-        let mut best: Option<(f64, usize, Number)> = None;
+        let mut best: Option<(f64, Number)> = None;
         let mut most = 0;
         for number in up {
             let Some(backend) = self.backends.get(*number as usize) else { continue };
             let matched = self.matched[*number as usize];
             most = most.max(matched);
             let new = len.saturating_sub(covered(matched));
-            let load = backend.load();
-            let cost = ((load.work + new) as f64 + f64::from(load.active) * decode) / backend.traits.speed;
-            // Equal costs: newcomers go round.
-            let rank = (*number as usize + n - self.turn % n) % n;
-            if best.is_none_or(|(c, r, _)| (cost, rank) < (c, r)) {
-                best = Some((cost, rank, *number));
+            let (load, speed) = (backend.load(), backend.traits.speed);
+            let cost = ((load.work + new) as f64 + f64::from(load.active) * decode + backend.recent * RECENT) / speed;
+            if best.is_none_or(|(least, _)| cost < least) {
+                best = Some((cost, *number));
             }
         }
-        let (_, _, number) = best?;
+        let (_, number) = best?;
         let matched = self.matched[number as usize];
         let cached = covered(matched).min(len);
-        if matched == 0 {
-            self.turn = number as usize + 1;
-        }
         self.memory.remember(number, chain);
+        self.sent(number, (len - cached) as f64 + decode);
         let backend = self.backends.get(number as usize)?;
         let load = backend.load();
         let ahead = Ahead {
@@ -255,6 +262,13 @@ impl Pool {
         let estimate = self.calibration.estimate(ahead.bytes, ahead.requests);
         let charge = self.charge(number, len - cached)?;
         Some(Pick { charge, cached, ahead, estimate, spilled: matched < most })
+    }
+
+    fn sent(&mut self, number: Number, bytes: f64) {
+        self.backends.iter_mut().for_each(|b| b.recent *= FADE);
+        if let Some(backend) = self.backends.get_mut(number as usize) {
+            backend.recent += bytes;
+        }
     }
 
     /// The backend with the least to do, for requests without a prompt. Not charged.
@@ -379,6 +393,22 @@ mod tests {
         }
         assert_eq!(seen, [0, 2, 0, 2, 0, 2]);
         assert!(p.pick(&[], &[], 5).is_none());
+    }
+
+    #[test]
+    fn a_prefix_that_all_have_goes_round_as_well() {
+        let (mut p, up) = pool(4);
+        for number in &up {
+            let first = go(&mut p, &[*number], &"s".repeat(1024));
+            p.finished(first.charge);
+        }
+        let mut seen = [0; 4];
+        for i in 0..400 {
+            let pick = go(&mut p, &up, &("s".repeat(1024) + &format!("{i:04}").repeat(200)));
+            seen[pick.charge.backend as usize] += 1;
+            p.finished(pick.charge);
+        }
+        assert!(seen.iter().all(|n| (90..110).contains(n)), "{seen:?}");
     }
 
     #[test]
