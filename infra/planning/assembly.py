@@ -8,6 +8,7 @@ from infra.planning.cluster import Placed
 from infra.planning.cost import cost, hourly_by_model
 from infra.planning.fit import IMAGE_BYTES
 from infra.planning.limits import engine_limits
+from infra.planning.local import process_memory_bytes
 from infra.planning.performance.capacity import predict
 from infra.planning.plan import Assignment, Cost, GpuNeed, ModelPlan, NodeGroup, Performance, Plan
 from infra.planning.reasons import reasons
@@ -115,13 +116,19 @@ def _without_gpu(request: ModelRequest) -> ModelPlan:
         replicas=replicas,
         floor=request.floor,
         ceiling=request.ceiling,
-        # Weights are served in 32 bits without a GPU, and read into memory.
-        memory_bytes=_CPU_MEMORY + 2 * request.shape.parameters * 4,
+        memory_bytes=_cpu_memory_bytes(request),
         startup=startup_without_gpu(request.engine, request.shape.weights_bytes),
         cpu_millis=_CPU_MILLIS,
         disk_bytes=int(image * _UNPACKED) + request.shape.weights_bytes + _LOGS_BYTES,
         why=("runs on CPUs of nodes that are there: gpu is none; speed and cost are not planned",),
     )
+
+
+def _cpu_memory_bytes(request: ModelRequest) -> int:
+    if request.engine == "local":
+        return process_memory_bytes(request)
+    # Weights are served in 32 bits without a GPU, and read into memory.
+    return _CPU_MEMORY + 2 * request.shape.parameters * 4
 
 
 def _assignments(placed: Placed) -> tuple[Assignment, ...]:

@@ -42,7 +42,7 @@ _HOST_SHARD = 2 * GIB
 """One Python process a shard. Weights are mapped from files, so their pages count as cache, not as use."""
 _SHM_ONE, _SHM_MORE = GIB, 2 * GIB
 """Shared memory: 1 GiB (TGI README), 2 GiB with tensor parallelism (vLLM docs/deployment/k8s.md). Counts as memory."""
-IMAGE_BYTES = {"tgi": 13 * 10**9, "vllm": 17 * 10**9, "tei": 2 * 10**9}
+IMAGE_BYTES = {"tgi": 13 * 10**9, "vllm": 17 * 10**9, "tei": 2 * 10**9, "local": 300 * 10**6}
 """Compressed images: 15 to 20 GB for current GPU engines (AWS ML blog 2026-06), TGI and TEI are smaller."""
 _UNPACKED = 2.2
 """Unpacked image over its compressed size."""

@@ -16,7 +16,7 @@ _STORE_NVME, _STORE_VOLUME = 1.5e9, 250e6
 _NETWORK_SHARE = 0.8
 _READ_NVME, _READ_VOLUME = 2.0e9, 250e6
 """Weights from disk into devices, all shards together."""
-WARM_UP_SECONDS = {"tgi": 25.0, "vllm": 82.0, "tei": 8.0}
+WARM_UP_SECONDS = {"tgi": 25.0, "vllm": 82.0, "tei": 8.0, "local": 2.0}
 """CUDA graphs, profile run and compilation: vLLM 48 s + 34 s (8B on EKS); TGI captures six batch sizes."""
 _PROBE_PERIOD = 10
 _PROBE_MARGIN = 3.0

@@ -41,6 +41,8 @@ class Gpu:
     """Exchange with a neighbour in the node, bytes a second."""
     neuron: bool = False
     slices: tuple[Slice, ...] = ()
+    product: str = ""
+    """What GPU feature discovery writes into a node's label `nvidia.com/gpu.product`; empty for neuron devices."""
 
     def slice(self, part: Slice) -> "Gpu":
         """Return the slice as a device. Memory bandwidth goes with memory, compute with the compute share."""
@@ -93,4 +95,5 @@ def _read(name: str, fields: Mapping[str, Any]) -> Gpu:
             Slice(part["profile"], part["compute"], part["memory_mib"] * MIB, part["each"])
             for part in fields.get("mig", ())
         ),
+        product=fields.get("product", ""),
     )

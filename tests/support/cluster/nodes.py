@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
+from infra.planning.catalogue import gpus
 from infra.planning.catalogue.instances import Instance, aws_instances
 from infra.planning.text import GIB, MIB
 from tests.support.kubernetes_api import Object
@@ -11,22 +11,6 @@ from tests.support.kubernetes_api import Object
 GPU_RESOURCE = "nvidia.com/gpu"
 NEURON_RESOURCE = "aws.amazon.com/neuron"
 
-# What GPU feature discovery writes into `nvidia.com/gpu.product`, by the name that stack files use.
-PRODUCTS: Mapping[str, str] = MappingProxyType(
-    {
-        "t4": "Tesla-T4",
-        "a10g": "NVIDIA-A10G",
-        "l4": "NVIDIA-L4",
-        "l40s": "NVIDIA-L40S",
-        "a100-40": "NVIDIA-A100-SXM4-40GB",
-        "a100-80": "NVIDIA-A100-SXM4-80GB",
-        "h100": "NVIDIA-H100-80GB-HBM3",
-        "h200": "NVIDIA-H200",
-        "b200": "NVIDIA-B200",
-        "b300": "NVIDIA-B300",
-        "rtx-pro-6000": "NVIDIA-RTX-PRO-6000-Blackwell-Server-Edition",
-    }
-)
 # Node types without accelerators, which the planner's catalogue does not hold: vCPUs, GiB, pods.
 _PLAIN = {"m6i.large": (2, 8, 29), "m6i.xlarge": (4, 16, 58), "m6i.4xlarge": (16, 64, 234)}
 
@@ -113,16 +97,16 @@ def device_of(instance: Instance) -> str:
     """The resource that its accelerators are asked for by; empty when it has none."""
     if not instance.gpu:
         return ""
-    return GPU_RESOURCE if instance.gpu in PRODUCTS else NEURON_RESOURCE
+    return GPU_RESOURCE if gpus()[instance.gpu].product else NEURON_RESOURCE
 
 
 def _device_labels(instance: Instance) -> dict[str, str]:
-    if instance.gpu not in PRODUCTS:
+    if device_of(instance) != GPU_RESOURCE:
         return {}
     return {
         "nvidia.com/gpu.present": "true",
         "nvidia.com/gpu.count": str(instance.gpus),
-        "nvidia.com/gpu.product": PRODUCTS[instance.gpu],
+        "nvidia.com/gpu.product": gpus()[instance.gpu].product,
         "nvidia.com/gpu.memory": str(instance.device.memory_bytes // MIB),
         "karpenter.k8s.aws/instance-gpu-name": instance.gpu.partition("-")[0],
         "karpenter.k8s.aws/instance-gpu-count": str(instance.gpus),
