@@ -2,17 +2,41 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from infra.settings.aws import InstanceType
 from infra.settings.frozen import FrozenDict
 from infra.settings.gpus import GPU_TYPES
-from infra.settings.kinds import Name, choice, real, text, whole
+from infra.settings.kinds import Flag, Name, Seconds, choice, real, text, whole
 from infra.settings.secret import Secret
 from infra.settings.section import ByName, Section
 
+_SUBDOMAIN = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"
+LabelKey = Annotated[
+    str, text(rf"({_SUBDOMAIN}/)?[A-Za-z0-9]([A-Za-z0-9._-]{{0,61}}[A-Za-z0-9])?", "is not the name of a label")
+]
+LabelValue = Annotated[str, text(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?", "is not the value of a label")]
+
+
+class Karpenter(Section):
+    """How Karpenter buys the nodes of a pool; the kit then makes its NodePool."""
+
+    instances: tuple[InstanceType, ...] = Field(examples=["[g6.xlarge, g6.2xlarge]"])
+    """Instance types that may be bought, all with the pool's GPU."""
+    spot: Flag = False
+    """Whether spot capacity is tried first. Default: false."""
+    empty: Seconds = 600.0
+    """How long a node may be empty before it is given back. Default: 10m."""
+    node_class: Name = "default"
+    """Name of the node class, which holds image, network and disks. Default: default."""
+    kind: Annotated[str, text(r"[A-Z][A-Za-z0-9]{0,62}", "is not the kind of a node class")] = "EC2NodeClass"
+    """Its kind. Default: EC2NodeClass."""
+    group: Annotated[str, text(_SUBDOMAIN, "is not an API group")] = "karpenter.k8s.aws"
+    """Its API group. Default: karpenter.k8s.aws."""
+
 
 class NodePool(Section):
-    """GPU nodes of one kind that the cluster has."""
+    """GPU nodes of one kind that the cluster has, or buys."""
 
     gpu: Annotated[str, choice(GPU_TYPES, "a GPU type")] = Field(examples=["l4"])
     """GPU type of each node."""
@@ -22,6 +46,13 @@ class NodePool(Section):
     """How many such nodes there are, or may be."""
     price: Annotated[float, real(0, 1000, 1.2)] = 0.0
     """US dollars an hour of one node, for the plan's costs. Default: 0, owned."""
+    labels: Annotated[dict[LabelKey, LabelValue], AfterValidator(FrozenDict)] = Field(
+        default=FrozenDict(), examples=["{nvidia.com/gpu.product: NVIDIA-L4}"]
+    )
+    """Labels of its nodes, by which servers select them; the same in all pools of a GPU type.
+    Default: nvidia.com/gpu.product with the type's name, as GPU feature discovery writes it."""
+    karpenter: Karpenter | None = None
+    """Makes the pool one whose nodes Karpenter buys when pods wait for them. Default: the nodes are there."""
 
 
 class Kubernetes(Section):

@@ -8,6 +8,7 @@ from infra.settings.rules.gateway import gateway
 from infra.settings.rules.models import models
 from infra.settings.rules.options import options
 from infra.settings.rules.platform import platform
+from infra.settings.rules.pools import pools
 from infra.settings.rules.ports import ports
 from infra.settings.rules.revisions import revisions
 from infra.settings.rules.routing import routing
@@ -24,5 +25,6 @@ RULES: tuple[Callable[[Draft], Iterator[Finding]], ...] = (
     gateway,
     fallback,
     ports,
+    pools,
 )
 """All rules, in the order in which a reader would ask them; the errors are sorted by line afterwards."""

@@ -32,8 +32,10 @@ STACK = """config:
       context: 8192
       replicas: 2
 """
+INTEGERS = st.integers(-(10**18), 10**18)
+"""Of more digits than 19 the reader makes a float, as the engine does."""
 TREES = st.recursive(
-    st.integers() | st.booleans() | st.lists(st.integers(), max_size=3),
+    INTEGERS | st.booleans() | st.lists(INTEGERS, max_size=3),
     lambda below: st.dictionaries(st.sampled_from("abc"), below, max_size=3),
     max_leaves=12,
 )
