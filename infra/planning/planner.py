@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from infra.planning.adapter import located, model_requests
 from infra.planning.assembly import assemble
-from infra.planning.catalogue import Instance, prices
+from infra.planning.catalogue import Instance, aws_instances, prices
 from infra.planning.cluster import place
-from infra.planning.errors import PlanError, problem
+from infra.planning.errors import PlanError, Problem, problem
 from infra.planning.local import plan_local
 from infra.planning.performance.calibration import Calibration
 from infra.planning.plan import Plan
@@ -54,6 +54,8 @@ def _supply(settings: "Settings", requests: Sequence[ModelRequest], nodes: Seque
             reserved=settings.aws.reserved,
             spot=any(request.spot for request in requests),
         )
+    if problems := _bought_wrongly(settings):
+        raise PlanError(problems)
     pools = [
         Pool(name, pool.gpu, pool.gpus, pool.nodes, pool.price) for name, pool in settings.kubernetes.nodes.items()
     ]
@@ -64,6 +66,22 @@ def _supply(settings: "Settings", requests: Sequence[ModelRequest], nodes: Seque
         way_out = "list the cluster's GPU nodes, e.g. nodes: {small: {gpu: l4, nodes: 2}}"
         raise PlanError([problem("kubernetes.nodes", None, rule, way_out)])
     return cluster_supply(pools)
+
+
+def _bought_wrongly(settings: "Settings") -> list[Problem]:
+    """Return the instance types of Karpenter's pools that have other GPUs than their pool says. Unknown ones pass."""
+    known = aws_instances()
+    return [
+        problem(
+            f"kubernetes.nodes.{name}.karpenter.instances",
+            instance,
+            f"has {known[instance].gpus} {known[instance].gpu or 'GPUs'}, and the pool says {pool.gpus} {pool.gpu}",
+            "take types with the pool's GPUs, or make a pool of their own",
+        )
+        for name, pool in settings.kubernetes.nodes.items()
+        for instance in (pool.karpenter.instances if pool.karpenter else ())
+        if instance in known and (known[instance].gpu, known[instance].gpus) != (pool.gpu, pool.gpus)
+    ]
 
 
 def gpu_limits(settings: "Settings") -> Mapping[str, int]:

@@ -21,8 +21,6 @@ def pools(draft: Draft) -> Iterator[Finding]:
             )
         other, known = first.setdefault(pool.gpu, (name, pool))
         if pool.labels != known.labels:
-            yield (
-                ("kubernetes", "nodes", name, *(("labels",) if pool.labels else ())),
-                f"its nodes are selected by other labels than those of '{other}', which have the same GPU, {pool.gpu}; "
-                "write the same labels in both",
-            )
+            rule = f"its nodes are selected by other labels than those of '{other}', of the same GPU, {pool.gpu}"
+            at = ("labels",) if pool.labels else ()
+            yield ("kubernetes", "nodes", name, *at), f"{rule}; write the same labels in both"
