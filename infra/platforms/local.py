@@ -1,6 +1,6 @@
 """The local platform: model servers, gateway and Prometheus as processes of this machine."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from infra.platforms import weights
 from infra.platforms.base import Outputs, endpoints
 from infra.platforms.gateway import gateway_spec, private
 from infra.platforms.machine import obstacles
+from infra.platforms.revisions import revisions
 from infra.providers.local.daemon import Daemon
 from infra.providers.local.gateway_config import plain
 from infra.providers.local.supervisor import LocalSupervisor
@@ -98,31 +99,6 @@ class LocalPlatform:
             example_model=chats[0] if chats else None,
             plan=plan.to_dict(),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Revision:
-    """Servers with the same weights: those of a model, of its canary, or of its shadow."""
-
-    server: str
-    """Name of the component, and the beginning of its replicas' names."""
-    backends: str
-    """The set of backends that they join."""
-    source: str
-    replicas: int
-    weights: tuple[int, ...] = ()
-    """One a replica for the policy `weighted`; empty for equal ones."""
-
-
-def revisions(settings: Settings, plan: ModelPlan) -> list[Revision]:
-    """The model itself, then its canary and its shadow where the stack file has them."""
-    name, wanted = plan.model, settings.models[plan.model]
-    weights = settings.routing_of(name).weights or ()
-    found = [Revision(name, name, str(wanted.source), plan.replicas, weights)]
-    for kind, other in (("canary", wanted.canary), ("shadow", wanted.shadow)):
-        if other is not None:
-            found.append(Revision(f"{name}-{kind}", f"{name}.{kind}", str(other.source), other.replicas))
-    return found
 
 
 def secrets_of_gateway(settings: Settings, own_key: str) -> pulumi.Output[dict[str, Any]]:
