@@ -1,7 +1,9 @@
 """Model servers behind one adapter: `engine("tgi").command(replica)`."""
 
 from serving.engines.base import (
+    CONTAINER_PORT,
     Api,
+    Container,
     Drain,
     Engine,
     EngineError,
@@ -16,8 +18,10 @@ from serving.engines.base import (
 from serving.engines.registry import ENGINES, engine
 
 __all__ = [
+    "CONTAINER_PORT",
     "ENGINES",
     "Api",
+    "Container",
     "Drain",
     "Engine",
     "EngineError",

@@ -1,10 +1,12 @@
 """What a model server is to the rest of the kit: command, environment, probes, drain, limits, metric names, routes.
 
-An adapter is pure: it turns a `Replica` into plain strings and knows nothing of processes, containers or Pulumi. The
-local platform runs `command` as a process, Kubernetes puts it into a container's args; both take the same `env`.
+An adapter is pure: it turns a `Replica` into plain strings and knows nothing of processes or Pulumi. This machine runs
+`command` with `env` as a process; a container of `image` runs `container_command` with `container_env`.
 """
 
 import difflib
+import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -47,7 +49,7 @@ class Limits:
     max_queued_requests: int = 64
     """Requests that wait for a running one to end."""
     max_batch_prefill_tokens: int | None = None
-    """Prompt tokens of one prefill pass; None leaves it to the engine. The local engine has no such pass."""
+    """Prompt tokens of one pass (with TEI, of one batch); None leaves it to the engine. The local engine has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +59,19 @@ class Replica:
     model: str
     """The name that clients use."""
     weights: str
-    """Folder of a stored version with its manifest, as the server sees it (see serving.store)."""
+    """Folder of a stored version with its manifest, as the server sees it (see serving.store): /models/… in pods."""
     port: int | str
-    """Listen port, or a placeholder such as "{port}" that the platform fills in."""
+    """Listen port, or a placeholder such as "{port}" that the platform fills in; in pods CONTAINER_PORT."""
     limits: Limits
     shards: int = 1
     """GPUs that hold one copy of the weights together."""
     options: Mapping[str, str] = field(default_factory=dict)
-    """The engine's own options by their flag names without dashes in front ("token-delay-ms": "20")."""
+    """The engine's own options by their flag names without dashes in front ("token-delay-ms": "20"), and `dtype` and
+    `quantize` in the kit's words, which each adapter translates."""
+    gpu: bool = True
+    """Whether the replica has an accelerator. The local engine never uses one; TEI runs without, too."""
+    hosts: int = 1
+    """Nodes over which the shards are spread evenly; more than one needs a LeaderWorkerSet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +101,30 @@ class Drain:
     """From the start of the wait until the process may be killed; more than both together."""
 
 
+CONTAINER_PORT = 8080
+"""Where an engine listens in its pod; one that is not root cannot bind the images' own port 80."""
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """What a pod of the engine needs besides command, environment and devices. The rest of its root is read-only."""
+
+    user: int = 10001
+    """User and group id. No image has this user, so its name and home stand in `env`."""
+    writable: tuple[str, ...] = ("/tmp", "/cache")  # noqa: S108 - folders of the pod's own
+    """Folders to mount empty ones at: sockets and scratch files, compiled kernels."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Where the engine and its libraries keep what they write, so that all of it lies in `writable`."""
+    shm: bool = False
+    """Whether the engine's processes exchange tensors by /dev/shm, whose default of 64 MiB is too small."""
+
+
 @dataclass(frozen=True, slots=True)
 class MetricNames:
     """Metric names by role, for rules, dashboards and autoscaling. None: this engine does not export it."""
 
     path: str
-    running: str
+    running: str | None
     """Gauge: requests in the running batch."""
     waiting: str
     """Gauge: requests in the engine's queue."""
@@ -111,7 +136,7 @@ class MetricNames:
     client_failures: tuple[str, ...]
     """Values of `failure_label` that are the client's doing; they never burn an error budget."""
     overload_failures: tuple[str, ...]
-    """Values of `failure_label` that mean: too few replicas."""
+    """Values of `failure_label` that mean: too few replicas. Empty where `overload` counts them."""
     duration: str
     """Histogram, seconds: arrival to last token, successes only."""
     queue_duration: str
@@ -126,6 +151,16 @@ class MetricNames:
     """Histogram, seconds."""
     cached_prompt_tokens: str | None
     """Counter: prompt tokens whose prefill was saved by the prefix cache."""
+    success_values: tuple[str, ...] = ()
+    """Values of `failure_label` that are successes, where success and failure are one counter. Empty: they are two."""
+    failure_values: tuple[str, ...] = ()
+    """Values of `failure_label` that burn an error budget, where success and failure are one counter."""
+    overload: str | None = None
+    """Counter: requests refused because the replica was full, where `failure` does not count them."""
+    kv_usage: str | None = None
+    """Gauge: share of the KV cache in use, 0 to 1."""
+    preemptions: str | None = None
+    """Counter: running requests that lost their KV cache to others and start again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,14 +196,42 @@ class Engine(ABC):
 
     @abstractmethod
     def command(self, replica: Replica) -> tuple[str, ...]:
-        """Arguments: the whole argv where the engine runs as a host process, container args where it is an image.
+        """The whole argv. Empty: the image's own entrypoint, and everything goes by environment.
 
         Raises EngineError when the replica is not possible with this engine.
         """
 
+    def container_command(self, replica: Replica) -> tuple[str, ...]:
+        """The whole argv in a container of `image`; empty for the image's own. Raises EngineError as `command` does."""
+        return self.command(replica)
+
+    def worker_command(self, replica: Replica) -> tuple[str, ...]:
+        """The whole argv on the second and further nodes of a replica, whose first runs `container_command`.
+
+        Both may hold $(LWS_LEADER_ADDRESS) and $(LWS_WORKER_INDEX), which a LeaderWorkerSet gives its pods and the
+        kubelet fills in. Raises EngineError where the engine cannot span nodes.
+        """
+        raise EngineError(f"{replica.model} on engine {self.name}: {_ONE_NODE}")
+
     @abstractmethod
     def env(self, replica: Replica) -> dict[str, str]:
         """Environment variables besides the inherited ones; never a secret. Raises EngineError as `command` does."""
+
+    def container_env(self, replica: Replica) -> dict[str, str]:
+        """`env` and where to write, sorted, so that rendered manifests do not churn."""
+        return dict(sorted({**self.container.env, **self.env(replica)}.items()))
+
+    @abstractmethod
+    def image(self, capability: float | None) -> str:
+        """Name in images/images.lock of the image for a GPU of a CUDA compute capability; None: no GPU.
+
+        Raises EngineError where the engine has no image for it.
+        """
+
+    @property
+    @abstractmethod
+    def container(self) -> Container:
+        """What its pods need."""
 
     @property
     @abstractmethod
@@ -205,6 +268,7 @@ class Engine(ABC):
                 ("max_concurrent_requests", limits.max_concurrent_requests, 1),
                 ("max_queued_requests", limits.max_queued_requests, 0),
                 ("shards", replica.shards, 1),
+                ("hosts", replica.hosts, 1),
             )
             if value < least
         ]
@@ -213,6 +277,8 @@ class Engine(ABC):
                 f"max_input_tokens is {limits.max_input_tokens}; it must not be above max_total_tokens "
                 f"({limits.max_total_tokens})"
             )
+        if replica.hosts > 1:
+            errors += self._span_errors(replica)
         errors += self._impossible(replica)
         errors += self._option_errors(replica.options)
         if errors:
@@ -222,6 +288,16 @@ class Engine(ABC):
         """What this engine, unlike others, cannot do."""
         return ()
 
+    def _span_errors(self, replica: Replica) -> Iterable[str]:
+        if not self._spans_nodes():
+            yield f"hosts is {replica.hosts}; {_ONE_NODE}"
+        elif replica.shards % replica.hosts:
+            yield f"shards is {replica.shards}, which cannot be spread evenly over {replica.hosts} hosts"
+
+    def _spans_nodes(self) -> bool:
+        """Whether one replica may run on several nodes."""
+        return False
+
     def _option_errors(self, options: Mapping[str, str]) -> Iterable[str]:
         for name, value in options.items():
             if name in self.managed:
@@ -230,6 +306,9 @@ class Engine(ABC):
                 yield f"unknown option {name!r}{suggestion(name, self.options)}"
             elif broken := self.options[name].check(value):
                 yield f"option {name!r} is {value!r}; {broken}"
+
+
+_ONE_NODE = "this engine cannot spread a replica over nodes, so it must be 1; engine vllm can"
 
 
 def suggestion(wrong: str, known: Iterable[str]) -> str:
@@ -256,3 +335,23 @@ def number(least: float, most: float, *, whole: bool = True) -> Callable[[str], 
         return None if least <= parsed <= most else rule
 
     return check
+
+
+def json_object(value: str) -> str | None:
+    """A check that the value is a JSON object."""
+    try:
+        return None if isinstance(json.loads(value), dict) else "it must be a JSON object"
+    except ValueError as error:
+        return f"it must be a JSON object ({error})"
+
+
+def adapters(value: str) -> list[tuple[str, str]]:
+    """LoRA adapters by name and folder, from "name=/folder,…"."""
+    return [(name, path) for name, _, path in (item.partition("=") for item in value.split(","))]
+
+
+def adapters_check(value: str) -> str | None:
+    """A check that the value is what `adapters` reads: nothing is downloaded at start, so each must be a folder."""
+    if all(re.fullmatch(r"[A-Za-z0-9][\w.-]*=/[^\s,=]+", item) for item in value.split(",")):
+        return None
+    return "it must be name=/models/folder, several separated by commas: adapters are read from the store, not a hub"

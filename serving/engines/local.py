@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from serving.engines.base import (
     Api,
+    Container,
     Drain,
     Engine,
     MetricNames,
@@ -22,7 +23,7 @@ _ENGINE_SECONDS = 30
 
 
 class LocalEngine(Engine):
-    """A host process per replica; no GPU, no container."""
+    """A process per replica, on this machine or in a container of the kit's own image; no GPU."""
 
     name = "local"
     tasks = frozenset({Task.GENERATE, Task.EMBED})
@@ -38,8 +39,8 @@ class LocalEngine(Engine):
     managed: ClassVar[Mapping[str, str]] = {
         "model-id": "it is the model's name in the stack file",
         "weights": "set source",
-        "host": "replicas listen on 127.0.0.1",
-        "port": "set local.ports",
+        "host": "replicas listen on 127.0.0.1, and in pods on all addresses",
+        "port": "set local.ports; in pods it is 8080",
         "max-input-tokens": "set context and max_output_tokens",
         "max-total-tokens": "set context",
         "max-concurrent-requests": "set concurrency",
@@ -49,6 +50,13 @@ class LocalEngine(Engine):
 
     def command(self, replica: Replica) -> tuple[str, ...]:
         """The whole argv, starting with this Python."""
+        return (sys.executable, *self._arguments(replica))
+
+    def container_command(self, replica: Replica) -> tuple[str, ...]:
+        """The whole argv, starting with the image's Python, listening on all addresses of the pod."""
+        return ("python", *self._arguments(replica), "--host", "0.0.0.0")  # noqa: S104 - a pod's own addresses
+
+    def _arguments(self, replica: Replica) -> tuple[str, ...]:
         self.check(replica)
         limits = replica.limits
         flags: dict[str, str] = {
@@ -63,7 +71,6 @@ class LocalEngine(Engine):
         }
         flags |= dict(sorted(replica.options.items()))
         return (
-            sys.executable,
             "-m",
             "serving.local_engine",
             *(part for name, value in flags.items() for part in (f"--{name}", value)),
@@ -77,6 +84,18 @@ class LocalEngine(Engine):
         """One thread per worker: OpenMP teams stall in barriers on shared cores."""
         self.check(replica)
         return {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+
+    def image(self, capability: float | None) -> str:  # noqa: ARG002 - it runs on the CPU of any node
+        """One image for all nodes."""
+        return "local"
+
+    @property
+    def container(self) -> Container:
+        """Python writes no caches; libraries may want a home."""
+        return Container(
+            writable=("/tmp",),  # noqa: S108 - the pod's own
+            env={"HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1"},  # noqa: S108
+        )
 
     @property
     def probes(self) -> Probes:

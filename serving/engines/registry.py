@@ -2,9 +2,11 @@
 
 from serving.engines.base import Engine, EngineError, suggestion
 from serving.engines.local import LocalEngine
+from serving.engines.tei import TeiEngine
 from serving.engines.tgi import TgiEngine
+from serving.engines.vllm import VllmEngine
 
-ENGINES: dict[str, Engine] = {made.name: made for made in (LocalEngine(), TgiEngine())}
+ENGINES: dict[str, Engine] = {made.name: made for made in (LocalEngine(), TgiEngine(), VllmEngine(), TeiEngine())}
 
 
 def engine(name: str) -> Engine:

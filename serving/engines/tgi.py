@@ -9,14 +9,17 @@ from typing import ClassVar
 
 from serving.engines.base import (
     Api,
+    Container,
     Drain,
     Engine,
+    EngineError,
     MetricNames,
     Option,
     Probes,
     Replica,
     Route,
     Task,
+    adapters_check,
     number,
     one_of,
 )
@@ -28,10 +31,14 @@ _GRACEFUL_SECONDS = 90
 _SHARDS_SECONDS = 30
 """The launcher stops the shards after the router."""
 
+_LEAST_CAPABILITY = 7.5
+
 _QUANTIZE = (
     *("awq", "bitsandbytes", "bitsandbytes-fp4", "bitsandbytes-nf4", "compressed-tensors", "eetq", "exl2", "fp8"),
     *("gptq", "marlin"),
 )
+_OWN_WORDS = {("quantize", "bitsandbytes"): "bitsandbytes-nf4"}
+"""The kit's words that mean something else here: TGI's plain `bitsandbytes` is 8 bits, and plans count 4."""
 _SWITCH = one_of("true", "false")
 _ZERO_ONE = one_of("0", "1")
 
@@ -49,7 +56,7 @@ class TgiEngine(Engine):
         "dtype": Option("number format of weights; not together with quantize", one_of("float16", "bfloat16")),
         "enable-prefill-logprobs": Option("log-probabilities of prompts; takes much memory", _SWITCH),
         "kv-cache-dtype": Option("number format of the KV cache", one_of("fp8_e4m3fn", "fp8_e5m2")),
-        "lora-adapters": Option("adapters to load, separated by commas"),
+        "lora-adapters": Option("adapters to load: name=/models/folder, separated by commas", adapters_check),
         "max-best-of": Option("most sequences of one request", number(1, 64)),
         "max-client-batch-size": Option("inputs in one request", number(1, 1024)),
         "max-stop-sequences": Option("stop sequences of one request", number(0, 64)),
@@ -91,7 +98,7 @@ class TgiEngine(Engine):
     }
 
     def command(self, replica: Replica) -> tuple[str, ...]:
-        """No container args: see the class."""
+        """The image's own entrypoint: see the class."""
         self.check(replica)
         return ()
 
@@ -117,8 +124,31 @@ class TgiEngine(Engine):
         }
         if limits.max_batch_prefill_tokens is not None:
             env["MAX_BATCH_PREFILL_TOKENS"] = str(limits.max_batch_prefill_tokens)
-        env |= {name.upper().replace("-", "_"): value for name, value in replica.options.items()}
+        env |= {
+            name.upper().replace("-", "_"): _OWN_WORDS.get((name, value), value)
+            for name, value in replica.options.items()
+        }
         return dict(sorted(env.items()))
+
+    def image(self, capability: float | None) -> str:
+        """One image for all NVIDIA GPUs from compute capability 7.5."""
+        if capability is None or capability < _LEAST_CAPABILITY:
+            raise EngineError(f"engine tgi needs an NVIDIA GPU of compute capability {_LEAST_CAPABILITY} or more")
+        return "tgi"
+
+    @property
+    def container(self) -> Container:
+        """Kernels come with the image in /kernels; Triton and the hub's library write below the home."""
+        return Container(
+            env={
+                "HF_HOME": "/cache/huggingface",
+                "HOME": "/cache",
+                "TORCHINDUCTOR_CACHE_DIR": "/cache/inductor",
+                "TRITON_CACHE_DIR": "/cache/triton",
+                "USER": "berth",  # torch asks for the user's name, which a bare id has not
+            },
+            shm=True,
+        )
 
     def _impossible(self, replica: Replica) -> Iterable[str]:
         """What TGI's launcher would refuse after the image is pulled and the GPU is paid for."""

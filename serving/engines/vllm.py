@@ -1,0 +1,295 @@
+"""vLLM's OpenAI server: https://github.com/vllm-project/vllm, from release 0.30 on, measured with 0.32.
+
+Flags are those of vllm/engine/arg_utils.py and vllm/entrypoints/openai/cli_args.py; what is said of overload, drains,
+statuses and metrics was tried on a running 0.32.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import ClassVar
+
+from serving.engines.base import (
+    Api,
+    Container,
+    Drain,
+    Engine,
+    EngineError,
+    MetricNames,
+    Option,
+    Probes,
+    Replica,
+    Route,
+    Task,
+    adapters,
+    adapters_check,
+    json_object,
+    number,
+    one_of,
+)
+
+_PRESTOP_SECONDS = 15
+"""/health stays 200 after the signal and new requests get 500: routers must have moved on before it."""
+_SHUTDOWN_SECONDS = 90
+"""--shutdown-timeout. Its default, 0, cuts every open stream, some without an end that a client could see."""
+_EXIT_SECONDS = 15
+"""Workers and the API process go after the last request."""
+_LEAST_CAPABILITY = 7.5
+
+_SWITCH = one_of("true", "false")
+_ON_LOAD = ("fp8", "bitsandbytes")
+"""Quantisations done at load. The others are written in the checkpoint, where vLLM finds the fastest kernel for them; a
+flag would pin the slow one (`awq` instead of `awq_marlin`)."""
+_RENAMED = {("kv-cache-dtype", "fp8_e4m3fn"): "fp8_e4m3"}
+"""TGI's words for what has another name here."""
+_LISTS = ("lora-adapters",)
+
+
+class VllmEngine(Engine):
+    """A container of the official image. Everything that vLLM takes as a flag goes by flag."""
+
+    name = "vllm"
+    tasks = frozenset({Task.GENERATE})
+    options: ClassVar[Mapping[str, Option]] = {
+        "async-scheduling": Option("plan the next step while the GPU works on this one", _SWITCH),
+        "block-size": Option("tokens of a KV cache block", one_of("16", "32", "64", "128")),
+        "chat-template": Option("file of a chat template in place of the model's"),
+        "chat-template-content-format": Option("form of message contents in the template", one_of("string", "openai")),
+        "compilation-config": Option("compilation and CUDA graphs, as JSON", json_object),
+        "cpu-offload-gb": Option("GiB of weights of each GPU to keep in host memory", number(0, 1000, whole=False)),
+        "default-chat-template-kwargs": Option("arguments for the chat template, as JSON", json_object),
+        "disable-custom-all-reduce": Option("exchange between GPUs by NCCL alone", _SWITCH),
+        "dtype": Option("number format of weights", one_of("float16", "bfloat16", "float32")),
+        "enable-auto-tool-choice": Option("let the model call tools; needs tool-call-parser", _SWITCH),
+        "enable-chunked-prefill": Option("split long prompts", _SWITCH),
+        "enable-expert-parallel": Option("experts over GPUs instead of slices of each", _SWITCH),
+        "enable-prefix-caching": Option("keep the KV cache of prompt prefixes", _SWITCH),
+        "enforce-eager": Option("neither compile nor record CUDA graphs: starts sooner, runs slower", _SWITCH),
+        "generation-config": Option("where sampling defaults come from", one_of("auto", "vllm")),
+        "gpu-memory-utilization": Option("share of the GPU's memory to use", number(0.05, 1, whole=False)),
+        "hf-overrides": Option("changes to the model's config.json, as JSON", json_object),
+        "kv-cache-dtype": Option(
+            "number format of the KV cache", one_of("auto", "fp8", "fp8_e4m3", "fp8_e4m3fn", "fp8_e5m2")
+        ),
+        "limit-mm-per-prompt": Option("images, videos and the like of one prompt, as JSON", json_object),
+        "load-format": Option("reader of the weights", one_of("auto", "safetensors", "fastsafetensors")),
+        "lora-adapters": Option("adapters to load: name=/models/folder, separated by commas", adapters_check),
+        "max-cpu-loras": Option("adapters kept in host memory", number(1, 1000)),
+        "max-logprobs": Option("alternatives reported a token", number(0, 1000)),
+        "max-lora-rank": Option(
+            "largest rank of an adapter", one_of("8", "16", "32", "64", "128", "256", "320", "512")
+        ),
+        "max-loras": Option("adapters in one batch", number(1, 100)),
+        "max-num-queued-tokens": Option("prompt tokens that wait for prefill; more requests get 503", number(1, 10**9)),
+        "otlp-traces-endpoint": Option("traces go to this OpenTelemetry collector"),
+        "override-generation-config": Option("sampling defaults, as JSON", json_object),
+        "quantize": Option(
+            "weights are, or are loaded, quantized", one_of("awq", "bitsandbytes", "compressed-tensors", "fp8", "gptq")
+        ),
+        "reasoning-parser": Option("how this model marks its reasoning"),
+        "scheduling-policy": Option("order of waiting requests", one_of("fcfs", "priority")),
+        "seed": Option("of sampling where a request has none", number(0, 2**31 - 1)),
+        "speculative-config": Option("how to guess tokens ahead, as JSON", json_object),
+        "tokenizer-mode": Option("reader of the tokenizer", one_of("auto", "hf", "slow", "mistral")),
+        "tool-call-parser": Option("how this model writes calls of tools"),
+        "trust-remote-code": Option("run Python code that comes with the weights", _SWITCH),
+    }
+    managed: ClassVar[Mapping[str, str]] = {
+        "api-key": "keys belong to the gateway (vLLM's leaves /tokenize, /invocations and others open)",
+        "data-parallel-size": "set replicas: each is a server of its own, and the gateway balances them",
+        "disable-log-stats": "metrics are on always",
+        "distributed-executor-backend": "it follows from the GPUs and nodes of a replica",
+        "download-dir": "nothing is downloaded at start; set source",
+        "enable-lora": "set lora-adapters",
+        "enable-prompt-tokens-details": "it is on always: the gateway's accounts need cached tokens",
+        "host": "pods listen on all addresses",
+        "lora-modules": "set lora-adapters",
+        "master-addr": "it follows from the nodes of a replica",
+        "max-model-len": "set context",
+        "max-num-batched-tokens": "set max_batch_prefill_tokens in the limits",
+        "max-num-queued-reqs": "set concurrency",
+        "max-num-seqs": "set concurrency",
+        "model": "set source",
+        "nnodes": "it follows from the nodes of a replica",
+        "node-rank": "it follows from the nodes of a replica",
+        "pipeline-parallel-size": "the planner splits every layer over the GPUs of a replica; set gpu and shards",
+        "port": "it is 8080 for all engines",
+        "quantization": "write quantize beside engine",
+        "revision": "set source",
+        "served-model-name": "it is the model's name in the stack file",
+        "shutdown-timeout": "it is part of the drain contract",
+        "tensor-parallel-size": "the planner sets it from gpu; set shards to choose it",
+        "tokenizer": "it comes with the weights; set source",
+    }
+
+    def command(self, replica: Replica) -> tuple[str, ...]:
+        """The whole argv, of the first node where a replica has several."""
+        return self._argv(replica, ("--node-rank", "0"))
+
+    def worker_command(self, replica: Replica) -> tuple[str, ...]:
+        """The whole argv of a replica's other nodes: no HTTP server."""
+        return self._argv(replica, ("--node-rank", "$(LWS_WORKER_INDEX)", "--headless"))
+
+    def _argv(self, replica: Replica, node: tuple[str, ...]) -> tuple[str, ...]:
+        self.check(replica)
+        limits = replica.limits
+        flags = {
+            "disable-access-log-for-endpoints": "/health,/metrics",
+            "host": "0.0.0.0",  # noqa: S104 - a pod's own addresses
+            "max-model-len": str(limits.max_total_tokens),
+            # In flight altogether, running and waiting; beyond it vLLM answers 503. Without it the queue has no end.
+            "max-num-queued-reqs": str(limits.max_concurrent_requests + limits.max_queued_requests),
+            "max-num-seqs": str(limits.max_concurrent_requests),
+            "port": str(replica.port),
+            "served-model-name": replica.model,
+            "shutdown-timeout": str(_SHUTDOWN_SECONDS),
+            "tensor-parallel-size": str(replica.shards),
+        }
+        if limits.max_batch_prefill_tokens is not None:
+            flags["max-num-batched-tokens"] = str(limits.max_batch_prefill_tokens)
+        switches = ["disable-fastapi-docs", "enable-prompt-tokens-details"]
+        for name, value in replica.options.items():
+            if value in ("true", "false") and self.options[name].check is _SWITCH:
+                switches.append(name if value == "true" else f"no-{name}")
+            elif name not in _LISTS:
+                flags |= _flag(name, value)
+        return (
+            *("vllm", "serve", replica.weights),
+            *(part for name, value in sorted(flags.items()) for part in (f"--{name}", value)),
+            *(f"--{name}" for name in sorted(switches)),
+            *_lora(replica.options.get("lora-adapters")),
+            *(
+                ("--nnodes", str(replica.hosts), "--master-addr", "$(LWS_LEADER_ADDRESS)", *node)
+                if replica.hosts > 1
+                else ()
+            ),
+        )
+
+    def env(self, replica: Replica) -> dict[str, str]:
+        """Nothing is downloaded and nobody is told."""
+        self.check(replica)
+        return {
+            "DO_NOT_TRACK": "1",
+            "HF_HUB_OFFLINE": "1",
+            "NO_COLOR": "1",
+            "TRANSFORMERS_OFFLINE": "1",
+            "VLLM_NO_USAGE_STATS": "1",
+            # The gateway has chosen the model. Bodies may still name another: that which falls back to this one, or
+            # what TGI's clients send ("tgi"), which TGI does not look at either.
+            "VLLM_SKIP_MODEL_NAME_VALIDATION": "1",
+        }
+
+    def image(self, capability: float | None) -> str:
+        """One image for all NVIDIA GPUs from compute capability 7.5."""
+        if capability is None or capability < _LEAST_CAPABILITY:
+            raise EngineError(f"engine vllm needs an NVIDIA GPU of compute capability {_LEAST_CAPABILITY} or more")
+        return "vllm"
+
+    @property
+    def container(self) -> Container:
+        """Compiled graphs and kernels lie in /cache, sockets between its processes in /tmp."""
+        return Container(
+            env={
+                "HF_HOME": "/cache/huggingface",
+                "HOME": "/cache",
+                "TORCHINDUCTOR_CACHE_DIR": "/cache/inductor",
+                "TRITON_CACHE_DIR": "/cache/triton",
+                "USER": "berth",  # torch asks for the user's name, which a bare id has not
+                "VLLM_CACHE_ROOT": "/cache/vllm",
+                "VLLM_CONFIG_ROOT": "/cache/vllm-config",
+                "XDG_CACHE_HOME": "/cache",
+            },
+            shm=True,
+        )
+
+    def _impossible(self, replica: Replica) -> Iterable[str]:
+        """What vLLM would refuse after the image is pulled and the GPU is paid for."""
+        limits, batch = replica.limits, replica.limits.max_batch_prefill_tokens
+        if limits.max_input_tokens == limits.max_total_tokens:
+            yield f"max_input_tokens and max_total_tokens are both {limits.max_input_tokens}: nothing could follow"
+        if batch is not None and batch < limits.max_concurrent_requests:
+            yield (
+                f"max_batch_prefill_tokens is {batch}; it must be at least max_concurrent_requests "
+                f"({limits.max_concurrent_requests}): each running request takes a token of every pass"
+            )
+        whole = replica.options.get("enable-chunked-prefill") == "false"
+        if whole and batch is not None and batch < limits.max_total_tokens:
+            yield (
+                f"max_batch_prefill_tokens is {batch}; without chunked prefill it must be at least max_total_tokens "
+                f"({limits.max_total_tokens}), or the longest prompt fits no batch"
+            )
+        if replica.options.get("enable-auto-tool-choice") == "true" and "tool-call-parser" not in replica.options:
+            yield "option 'enable-auto-tool-choice' needs 'tool-call-parser' beside it"
+        if not replica.gpu:
+            yield "the replica has no GPU, which this engine needs"
+
+    def _spans_nodes(self) -> bool:
+        return True
+
+    @property
+    def probes(self) -> Probes:
+        """The port opens after profile run and CUDA graphs; /health then says whether the engine's process lives."""
+        return Probes(path="/health", startup_seconds=1800, period_seconds=10, timeout_seconds=5, failures=6)
+
+    @property
+    def drain(self) -> Drain:
+        """Wait, signal, open requests, workers."""
+        return Drain(
+            prestop_seconds=_PRESTOP_SECONDS,
+            signal="TERM",
+            engine_seconds=_SHUTDOWN_SECONDS,
+            grace_seconds=_PRESTOP_SECONDS + _SHUTDOWN_SECONDS + _EXIT_SECONDS,
+        )
+
+    def metrics(self, task: Task) -> MetricNames:
+        """All have labels `model_name` and `engine`; counters end in `_total`, and so does one histogram.
+
+        A pattern on num_requests_waiting would also match num_requests_waiting_by_reason: match names exactly.
+        """
+        self._serves(task)
+        return MetricNames(
+            path="/metrics",
+            running="vllm:num_requests_running",
+            waiting="vllm:num_requests_waiting",
+            success="vllm:request_success_total",
+            failure="vllm:request_success_total",
+            failure_label="finished_reason",
+            client_failures=("abort",),
+            overload_failures=(),
+            duration="vllm:e2e_request_latency_seconds",
+            queue_duration="vllm:request_queue_time_seconds",
+            input_tokens="vllm:request_prompt_tokens",
+            generated_tokens="vllm:request_generation_tokens",
+            itl="vllm:request_time_per_output_token_seconds",
+            ttft="vllm:time_to_first_token_seconds",
+            cached_prompt_tokens="vllm:prompt_tokens_cached_total",
+            success_values=("stop", "length", "repetition"),
+            failure_values=("error",),
+            overload="vllm:admission_rejections_total",
+            kv_usage="vllm:kv_cache_usage_perc",
+            preemptions="vllm:num_preemptions_total",
+        )
+
+    def routes(self, task: Task) -> tuple[Route, ...]:
+        """Not /pause, /sleep, /load_lora_adapter, /invocations, /metrics, /docs: no key of vLLM's own guards all."""
+        self._serves(task)
+        return (
+            Route("POST", "/v1/chat/completions", Api.OPENAI, stream=True),
+            Route("POST", "/v1/completions", Api.OPENAI, stream=True),
+            Route("POST", "/v1/chat/completions", Api.NATIVE, stream=True),
+            Route("POST", "/v1/completions", Api.NATIVE, stream=True),
+            Route("POST", "/tokenize", Api.NATIVE),
+            Route("POST", "/detokenize", Api.NATIVE),
+            Route("GET", "/v1/models", Api.NATIVE),
+            Route("GET", "/version", Api.NATIVE),
+            Route("GET", "/health", Api.NATIVE),
+        )
+
+
+def _flag(name: str, value: str) -> dict[str, str]:
+    if name == "quantize":
+        return {"quantization": value} if value in _ON_LOAD else {}
+    return {name: _RENAMED.get((name, value), value)}
+
+
+def _lora(value: str | None) -> Iterator[str]:
+    if value:
+        yield from ("--enable-lora", "--lora-modules", *(f"{name}={path}" for name, path in adapters(value)))
