@@ -12,6 +12,11 @@ EMBEDDINGS = "minilm"
 """Its weights are too large to ship; the toolchain fetches them (part `minilm`)."""
 
 
+def kit_names() -> tuple[str, ...]:
+    """Names of all kit models, as after `store://`."""
+    return tuple(sorted((*(file.parent.name for file in KIT.glob("*/config.json")), EMBEDDINGS)))
+
+
 def stage_kit(
     root: Path, *, minilm: Path | None = None, report: Callable[[str], None] | None = None
 ) -> tuple[Version, ...]:

@@ -10,11 +10,13 @@ from infra.settings.translate import Finding
 
 _ENGINES = {
     Platform.LOCAL: (Engine.LOCAL,),
-    Platform.KUBERNETES: (Engine.TGI, Engine.VLLM, Engine.TEI),
+    # The local engine's image lets a cluster without GPUs run the whole stack; on aws the kit makes GPU nodes.
+    Platform.KUBERNETES: (Engine.TGI, Engine.VLLM, Engine.TEI, Engine.LOCAL),
     Platform.AWS: (Engine.TGI, Engine.VLLM, Engine.TEI),
 }
 # What the servers take (facts of TGI's launcher and TEI's router); the local engine's models say theirs.
 _DTYPES = {Engine.TGI: ("bfloat16", "float16"), Engine.TEI: ("float16", "float32")}
+_CPU_DTYPES = {Engine.TEI: ("float32",)}
 _GENERATING = (Engine.TGI, Engine.VLLM)
 # Names of the kit's own services, beside which the models' stand.
 _TAKEN = ("gateway", "prometheus")
@@ -61,9 +63,10 @@ def _engine(draft: Draft, name: str, model: Model) -> Iterator[Finding]:
                 ("traffic", "output_tokens"),
                 "is missing; write the mean tokens of an answer, such as output_tokens: 250",
             )
-    dtypes = _DTYPES.get(engine)
+    dtypes = _CPU_DTYPES.get(engine) if model.gpu == "none" else _DTYPES.get(engine)
+    without = " without a GPU" if model.gpu == "none" else ""
     if dtypes and model.dtype and model.dtype not in dtypes:
-        yield ("dtype",), f"'{model.dtype}' is not a number type of engine {engine}; {one_of(model.dtype, dtypes)}"
+        yield ("dtype",), f"'{model.dtype}' is not a number type of engine {engine}{without}; {one_of(model.dtype, dtypes)}"
     elif engine is Engine.TGI and model.dtype and model.quantize:
         yield ("dtype",), f"'{model.dtype}' does not go with quantize on engine tgi; remove one of the two"
     if engine is Engine.TEI:
