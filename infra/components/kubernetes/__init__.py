@@ -1,0 +1,1 @@
+"""Components for any Kubernetes cluster; each is usable alone."""

@@ -1,0 +1,114 @@
+"""What a model server on Kubernetes is asked for."""
+
+from typing import NotRequired, TypedDict
+
+
+class ServerGpuArgs(TypedDict):
+    """Accelerators of one replica."""
+
+    type: str
+    """Name in the catalogue, such as `l4`."""
+    resource: str
+    """Device resource, such as nvidia.com/gpu."""
+    count: int
+    """Devices of each pod."""
+    node_labels: dict[str, str]
+    """Labels of the nodes that have them."""
+    capability: NotRequired[float]
+    """CUDA compute capability. Only said here for the record; the image was chosen by it."""
+
+
+class ServerWeightsArgs(TypedDict):
+    """Where the weights are."""
+
+    claim: str
+    """Name of the PersistentVolumeClaim of the model store, mounted read-only at /models."""
+    location: str
+    """Folder of the version below /models."""
+    verify_image: str
+    """Image, by digest, in which `python -m serving.store verify <folder>` checks the weights before they load."""
+
+
+class ServerReplicasArgs(TypedDict):
+    """How many copies."""
+
+    min: int
+    """Least. 0 only with `scaling`."""
+    max: int
+    """Most. Equal to `min`, and no `scaling`: the number is fixed, and the kit keeps it."""
+    initial: NotRequired[int]
+    """Copies that a new workload starts with when a scaler owns the number. Default: `min`."""
+
+
+class ServerStartupArgs(TypedDict):
+    """How long a copy takes to be ready."""
+
+    probe_period_seconds: int
+    """Between two startup probes."""
+    probe_failures: int
+    """Startup probes that may fail; times the period it is the longest start that is not a failure."""
+    cold_seconds: float
+    """Expected, with a new node, image and weights to fetch."""
+
+
+class ServerPeerArgs(TypedDict):
+    """Pods that may connect."""
+
+    namespace: NotRequired[str]
+    """Their namespace. Default: the server's own."""
+    labels: dict[str, str]
+    """Their labels."""
+
+
+class ModelServerArgs(TypedDict):
+    """One revision of a model. Every field is plain: they decide names, sizes and what an update does."""
+
+    namespace: str
+    """Namespace of all its objects."""
+    stack: str
+    """Name of the stack, for labels."""
+    model: str
+    """The name that clients send as `model`."""
+    backends: str
+    """The set of backends that the replicas are: the model's own, its canary's or its shadow's."""
+    engine: str
+    """Name of the engine adapter."""
+    task: str
+    """`generate` or `embed`."""
+    image: str
+    """Image of the engine, by digest: `repository@sha256:…` or `repository:tag@sha256:…`."""
+    limits: dict[str, int]
+    """`serving.engines.Limits`: tokens and requests of one replica."""
+    options: dict[str, str]
+    """The engine's own options."""
+    shards: int
+    """GPUs that hold one copy of the weights together, on all hosts of a replica."""
+    gpu: NotRequired[ServerGpuArgs]
+    """Accelerators. Default: none."""
+    cpu_millis: int
+    """Requested thousandths of a core of one pod."""
+    memory_bytes: int
+    """Memory of one pod, requested and at most, shared memory included."""
+    shm_bytes: int
+    """Size of /dev/shm; 0 leaves the runtime's 64 MiB."""
+    disk_bytes: int
+    """Most that a pod may write into one of its scratch folders."""
+    weights: ServerWeightsArgs
+    """Where the weights are."""
+    replicas: ServerReplicasArgs
+    """How many copies."""
+    rollout: str
+    """`surge`: a new replica before an old one goes, which needs GPUs of one more. `in_place`: an old one goes before
+    a new one comes, which costs its capacity. `blue_green`: all new ones beside all old ones, then the switch."""
+    startup: ServerStartupArgs
+    """How long a copy takes to be ready."""
+    priority_class: NotRequired[str]
+    """Priority class of the pods. Default: the cluster's default."""
+    hosts_per_replica: NotRequired[int]
+    """Nodes of one replica; more than one makes a LeaderWorkerSet. Default: 1."""
+    gateway: NotRequired[ServerPeerArgs]
+    """Who may send requests. Default: the kit's gateway in the same namespace."""
+    prometheus: NotRequired[ServerPeerArgs]
+    """Who may read metrics. Default: the kit's Prometheus in the same namespace."""
+    pod_annotations: NotRequired[dict[str, str]]
+    """Further annotations of the pods. A change of them rolls the pods."""
