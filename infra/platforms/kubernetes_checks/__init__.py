@@ -1,0 +1,9 @@
+"""What stands between a stack and the cluster it names, found before anything is created.
+
+`check(settings, plan)` reads the cluster and changes nothing; `make doctor` prints all of it, a preview stops at it.
+"""
+
+from infra.platforms.kubernetes_checks.access import client_of
+from infra.platforms.kubernetes_checks.check import Report, check, refuse
+
+__all__ = ["Report", "check", "client_of", "refuse"]

@@ -1,0 +1,127 @@
+"""GPU nodes: those of the planned types must be there, or be bought."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from infra.cluster import Client, Object
+from infra.planning import Plan
+from infra.planning.catalogue import gpus
+from infra.platforms.kubernetes_checks.finding import NODES, Finding, note
+from infra.platforms.kubernetes_checks.needs import KARPENTER, GpuNeed, gpu_needs
+from infra.settings import Settings
+from infra.settings.kubernetes import NodePool
+from infra.settings.messages import Path
+
+PRODUCT = "nvidia.com/gpu.product"
+RESOURCE = "nvidia.com/gpu"
+
+
+def devices(client: Client, settings: Settings, plan: Plan) -> Iterator[Finding]:
+    """Each type that the plan uses."""
+    for need in gpu_needs(settings, plan):
+        pools = {name: pool for name, pool in settings.kubernetes.nodes.items() if pool.gpu == need.gpu}
+        bought = {name: pool for name, pool in pools.items() if pool.karpenter is not None}
+        for name, pool in bought.items():
+            yield from _node_class(client, name, pool)
+        if not bought:
+            yield from _there(client, need, pools)
+
+
+def selected_by(gpu: str, pools: Mapping[str, NodePool]) -> Mapping[str, str]:
+    """The labels by which servers select nodes of a type; settings see to it that its pools agree."""
+    labels = next((pool.labels for pool in pools.values() if pool.labels), {})
+    return dict(labels) or {PRODUCT: gpus()[gpu].product}
+
+
+def _there(client: Client, need: GpuNeed, pools: Mapping[str, NodePool]) -> Iterator[Finding]:
+    path: Path = (*NODES, next(iter(pools))) if pools else NODES
+    labels = selected_by(need.gpu, pools)
+    selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+    nodes = client.items("v1", "Node", labels=selector)
+    if not nodes:
+        yield _none(client, need, path, selector, labels)
+        return
+    counts = {node["metadata"]["name"]: _allocatable(node) for node in nodes}
+    total = sum(counts.values())
+    wanted = ", ".join(f"{model} {share}" for model, share in need.models.items())
+    if not total:
+        rule = f"{len(nodes)} nodes have the label {selector}, but none offers {RESOURCE} to pods"
+        yield Finding(path, f"{rule}: the device plugin is missing; install the NVIDIA GPU operator or device plugin")
+        return
+    largest = max(counts.values())
+    if largest < need.shards:
+        rule = f"no node with {selector} has more than {largest} GPUs, and a replica is planned on {need.shards}"
+        yield Finding(path, f"{rule} ({wanted}); set gpus to what the nodes have, so that the plan fits")
+    if total < need.planned:
+        if _scales_nodes(client):
+            yield note(path, f"{_short(need, total, wanted)}; the cluster autoscaler has to add nodes")
+        else:
+            yield Finding(path, f"{_short(need, total, wanted)}; add nodes, lower replicas, or plan with what is there")
+    elif total < need.most:
+        rule = (
+            f"{total} GPUs of type {need.gpu} are enough for the plan ({need.planned}), not for all replicas at their"
+        )
+        yield note(path, f"{rule} most while one is replaced ({need.most}); some pods will wait then")
+    down = sorted(node["metadata"]["name"] for node in nodes if not _usable(node))
+    if down:
+        yield note(path, f"{len(down)} of {len(nodes)} nodes with {selector} take no pods now: {', '.join(down[:5])}")
+
+
+def _short(need: GpuNeed, total: int, wanted: str) -> str:
+    return f"the plan takes {need.planned} GPUs of type {need.gpu} ({wanted}), the cluster's nodes have {total}"
+
+
+def _none(client: Client, need: GpuNeed, path: Path, selector: str, labels: Mapping[str, str]) -> Finding:
+    nodes = client.items("v1", "Node")
+    found = Counter((node["metadata"].get("labels") or {}).get(PRODUCT, "") for node in nodes if _allocatable(node))
+    there = ", ".join(f"{count} x {product or 'without a label'}" for product, count in sorted(found.items()))
+    rule = (
+        f"cluster '{client.target.context}' has no node with {selector}, so no pod could use a GPU of type {need.gpu}"
+    )
+    if pool := _karpenter_pool(client, labels):
+        return note(path, f"no node with {selector} yet; Karpenter's pool {pool} can buy them")
+    if _scales_nodes(client):
+        return note(path, f"no node with {selector} yet; the cluster autoscaler has to add some")
+    has = f"its GPU nodes: {there}" if there else "it has no GPU nodes at all"
+    return Finding(path, f"{rule} ({has}); add such nodes, set labels to those they have, or plan for another GPU type")
+
+
+def _node_class(client: Client, name: str, pool: NodePool) -> Iterator[Finding]:
+    wanted = pool.karpenter
+    if wanted is None or not client.serves(KARPENTER.api_version, KARPENTER.kind):
+        return  # its absence is a finding of its own
+    found = client.find_any(wanted.group, wanted.kind, wanted.node_class)
+    if found is None:
+        path = (*NODES, name, "karpenter", "node_class")
+        rule = f"'{wanted.node_class}' is not there: the cluster has no {wanted.kind} ({wanted.group}) of that name"
+        yield Finding(path, f"{rule}; make it, or name one that exists")
+
+
+def _karpenter_pool(client: Client, labels: Mapping[str, str]) -> str:
+    """A pool whose nodes will bear the labels."""
+    for pool in client.items(KARPENTER.api_version, KARPENTER.kind):
+        template = pool["spec"]["template"]
+        given: dict[str, Sequence[str]] = {
+            key: (value,) for key, value in ((template.get("metadata") or {}).get("labels") or {}).items()
+        }
+        for requirement in template["spec"].get("requirements") or []:
+            if requirement["operator"] == "In":
+                given[requirement["key"]] = requirement["values"]
+        if all(value in given.get(key, ()) for key, value in labels.items()):
+            return str(pool["metadata"]["name"])
+    return ""
+
+
+def _scales_nodes(client: Client) -> bool:
+    """Whether a cluster autoscaler has left word of itself (its status, which it writes by default)."""
+    return client.find("v1", "ConfigMap", "cluster-autoscaler-status", "kube-system") is not None
+
+
+def _allocatable(node: Object) -> int:
+    return int((node.get("status", {}).get("allocatable") or {}).get(RESOURCE, 0))
+
+
+def _usable(node: Object) -> bool:
+    conditions = node.get("status", {}).get("conditions") or []
+    ready = any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+    return ready and not node["spec"].get("unschedulable")
