@@ -4,6 +4,8 @@ import shutil
 from pathlib import Path
 
 from infra.providers.local.daemon import Daemon
+from infra.settings import Platform, SettingsError, load
+from infra.tasks import orphans
 from infra.tasks.engine import PROJECT, TaskError, exclusive, pulumi, say, untouched
 from infra.tasks.session import Session
 
@@ -27,6 +29,18 @@ def down(session: Session, stack: str) -> None:
     if not list(state_file(session, "*").parent.glob("*.json")):
         shutil.rmtree(session.home)
     say(f"stack {stack} is down")
+    look_for_orphans(session, stack)
+
+
+def look_for_orphans(session: Session, stack: str) -> None:
+    """Tells what a stack on a cluster has left there, whatever the state knew of it."""
+    try:
+        settings = load(stack, session.root)
+    except SettingsError:
+        say(f"stack {stack}: its file no longer says which cluster it was on, so nobody looked for leftovers there")
+        return
+    if settings.platform is Platform.KUBERNETES:
+        orphans.report(settings)
 
 
 def state_file(session: Session, stack: str) -> Path:

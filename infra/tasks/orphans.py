@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from infra.cluster import ApiError, Client, ClusterError
+from infra.components.kubernetes.labels import owned
 from infra.platforms.kubernetes_checks import client_of
-from infra.platforms.kubernetes_checks.namespace import MANAGED_BY, STACK
 from infra.settings import Settings
 from infra.tasks.engine import say
 
@@ -58,7 +58,7 @@ class Leftovers:
 
 def leftovers(client: Client, stack: str) -> Leftovers:
     """All objects of all kinds that bear the stack's labels; those that go with an owner are left out."""
-    labels = f"{MANAGED_BY}=berth,{STACK}={stack}"
+    labels = ",".join(f"{key}={value}" for key, value in owned(stack).items())
     resources, silent = client.discovery.everything()
     found: dict[str, Orphan] = {}
     unseen = list(silent)

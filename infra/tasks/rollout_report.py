@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from infra.cluster import Client, ClusterError, Object
+from infra.components.kubernetes.labels import owned
 from infra.platforms.kubernetes_checks import client_of
-from infra.platforms.kubernetes_checks.namespace import MANAGED_BY, STACK
 from infra.settings import Settings
 from infra.tasks.engine import say
 
@@ -52,7 +52,7 @@ def report(settings: Settings) -> None:
 
 def failures(client: Client, namespace: str, stack: str) -> list[Failed]:
     """Unfinished workloads of a stack, by kind and name."""
-    labels = f"{MANAGED_BY}=berth,{STACK}={stack}"
+    labels = ",".join(f"{key}={value}" for key, value in owned(stack).items())
     found = []
     for version, kind in _WORKLOADS:
         for item in client.items(version, kind, namespace, labels=labels):

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 
 from infra.cluster import Client
+from infra.components.kubernetes.labels import MANAGED_BY, STACK, owned
 from infra.platforms.kubernetes_checks.finding import NAMESPACE, Finding
 from infra.settings import Settings
 
-MANAGED_BY, STACK = "app.kubernetes.io/managed-by", "berth.dev/stack"
+_HOLDING = ("NamespaceContentRemaining", "NamespaceFinalizersRemaining", "NamespaceDeletionContentFailure")
 
 
 def namespace(client: Client, settings: Settings) -> Iterator[Finding]:
@@ -26,22 +27,18 @@ def namespace(client: Client, settings: Settings) -> Iterator[Finding]:
         why = f" ({'; '.join(held)})" if held else ""
         yield Finding(NAMESPACE, f"'{name}' is being deleted{why}; wait until it is gone, or name another")
         return
-    other = labels.get(STACK)
-    if labels.get(MANAGED_BY) == "berth" and other == settings.stack:
+    if owned(settings.stack).items() <= labels.items():
         return
-    if labels.get(MANAGED_BY) == "berth" and other:
-        yield Finding(
-            NAMESPACE, f"'{name}' belongs to stack '{other}' of berth; every stack has a namespace of its own"
-        )
+    if MANAGED_BY.items() <= labels.items() and labels.get(STACK):
+        rule = f"belongs to stack '{labels[STACK]}' of berth; every stack has a namespace of its own"
+        yield Finding(NAMESPACE, f"'{name}' {rule}")
         return
-    owner = labels.get(MANAGED_BY)
+    owner = next((labels[key] for key in MANAGED_BY if key in labels), "")
     whose = f"is managed by {owner}" if owner else "was not made by berth"
-    command = f"kubectl --context {context} label namespace {name} {MANAGED_BY}=berth {STACK}={settings.stack}"
+    pairs = " ".join(f"{key}={value}" for key, value in owned(settings.stack).items())
+    command = f"kubectl --context {context} label --overwrite namespace {name} {pairs}"
     yield Finding(
         NAMESPACE,
         f"'{name}' exists in cluster '{context}' and {whose}: the kit would close its network, set its quota and "
         f"delete it on `make down`; name another, or give it to this stack: {command}",
     )
-
-
-_HOLDING = ("NamespaceContentRemaining", "NamespaceFinalizersRemaining", "NamespaceDeletionContentFailure")

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from infra.cluster import Client
+from infra.components.kubernetes.labels import owned
 from infra.planning import Plan
 from infra.platforms.kubernetes_checks.devices import RESOURCE
 from infra.platforms.kubernetes_checks.finding import NAMESPACE, Finding, note
-from infra.platforms.kubernetes_checks.namespace import MANAGED_BY, STACK
 from infra.platforms.kubernetes_checks.needs import gpu_needs
 from infra.settings import Settings
 
@@ -20,8 +20,7 @@ def quotas(client: Client, settings: Settings, plan: Plan) -> Iterator[Finding]:
         return
     shares = ", ".join(f"{model} {share}" for need in needs for model, share in need.models.items())
     for quota in client.items("v1", "ResourceQuota", name):
-        labels = quota["metadata"].get("labels") or {}
-        if labels.get(MANAGED_BY) == "berth" and labels.get(STACK) == settings.stack:
+        if owned(settings.stack).items() <= (quota["metadata"].get("labels") or {}).items():
             continue
         hard = (quota["spec"].get("hard") or {}).get(f"requests.{RESOURCE}")
         if hard is None:
