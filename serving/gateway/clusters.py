@@ -1,7 +1,8 @@
 """One cluster a model: where its backends come from, how they are checked, chosen and protected."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from serving.gateway.care import Dns, Timeouts
 from serving.gateway.envoy import BUFFER_BYTES, FILTER, MODULE, Json, extension, seconds, socket_address
@@ -20,7 +21,7 @@ def clusters(spec: GatewaySpec, source: Callable[[str], Json]) -> list[Json]:
     found = []
     for model in spec.models:
         if model.dns:
-            found.append(_cluster(model, model.name, _dns(model.name, model.dns)))
+            found.append(_cluster(model, model.name, resolved(model.name, model.dns)))
         found += [_cluster(model, name, source(name)) for name in model.backends]
     return found + [_provider(provider) for provider in spec.providers]
 
@@ -29,7 +30,7 @@ def _cluster(model: Model, name: str, source: Json) -> Json:
     return {
         "name": name,
         # Who leaves discovery gets no new requests, healthy or not. A DNS answer without addresses is another matter
-        # (see _dns).
+        # (see resolved).
         "ignore_health_on_host_removal": True,
         **source,
         **_connections(model.timeouts),
@@ -100,7 +101,11 @@ def _provider(provider: Provider) -> Json:
     return made
 
 
-def _dns(name: str, dns: Dns) -> Json:
+def resolved(name: str, dns: Dns, metadata: Mapping[str, float | int | str] = MappingProxyType({})) -> Json:
+    """Endpoints from the addresses of a name, each with the same metadata (see `Backend.metadata`)."""
+    assignment = _hosts(name, dns.name, dns.port)
+    if metadata:
+        assignment["endpoints"][0]["lb_endpoints"][0]["metadata"] = {"filter_metadata": {FILTER: dict(metadata)}}
     source: Json = {
         "type": "STRICT_DNS",
         "dns_lookup_family": "V4_PREFERRED",
@@ -108,7 +113,7 @@ def _dns(name: str, dns: Dns) -> Json:
         "respect_dns_ttl": False,
         # An answer without addresses does not empty the set: backends stay until they fail their health checks.
         "ignore_health_on_host_removal": False,
-        "load_assignment": _hosts(name, dns.name, dns.port),
+        "load_assignment": assignment,
     }
     if dns.resolvers:
         addresses = [address.rsplit(":", 1) for address in dns.resolvers]

@@ -27,11 +27,16 @@ class InstallError(RuntimeError):
 
 def validate(spec: GatewaySpec, envoy: Path, picker: Path) -> None:
     """Raises InstallError with Envoy's own words when Envoy would refuse the configuration."""
+    check(static(spec), envoy, picker)
+
+
+def check(config: Json, envoy: Path, picker: Path) -> None:
+    """The same for a configuration in one file."""
     with tempfile.TemporaryDirectory() as folder:
-        config = Path(folder) / "static.json"
-        write_json(config, static(spec))
+        file = Path(folder) / "static.json"
+        write_json(file, config)
         result = subprocess.run(
-            [str(envoy), "--mode", "validate", "--config-path", str(config), "--log-level", "error"],
+            [str(envoy), "--mode", "validate", "--config-path", str(file), "--log-level", "error"],
             env=os.environ | environment(picker),
             capture_output=True,
             text=True,

@@ -1,0 +1,85 @@
+"""How the gateway is reached, and whom its pods may talk to. Pure: parts of manifests as plain dicts."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from infra.components.kubernetes.gateway_config import Front
+from infra.components.kubernetes.labels import NAME, STACK, Role
+from infra.components.kubernetes.names import (
+    GATEWAY_METRICS_PORT,
+    GATEWAY_PORT,
+    GATEWAY_TLS_PORT,
+    PEERS_PORT,
+    SERVER_PORT,
+)
+from serving.gateway.provider import URL
+
+Manifest = dict[str, Any]
+
+_PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16")
+"""Addresses of clusters and clouds themselves, the metadata service among them."""
+_PROMETHEUS = {NAME: str(Role.PROMETHEUS)}
+
+
+def service(front: Front) -> Manifest:
+    """Spec of the Service that clients come through."""
+    scheme, port = ("https", 443) if front.certificate else ("http", 80)
+    return {
+        "type": front.service_type,
+        "selector": front.selector,
+        "ports": [{"name": scheme, "port": port, "targetPort": scheme, "protocol": "TCP"}],
+    }
+
+
+def peers_service(front: Front) -> Manifest:
+    """Spec of the headless Service by which its pods find each other, also before they are ready."""
+    return {
+        "clusterIP": "None",
+        "publishNotReadyAddresses": True,
+        "selector": front.selector,
+        "ports": [{"name": "peers", "port": PEERS_PORT, "targetPort": "peers", "protocol": "UDP"}],
+    }
+
+
+def network_policy(front: Front) -> Manifest:
+    """Spec of the NetworkPolicy: exactly what a gateway needs, both ways."""
+    return {
+        "podSelector": {"matchLabels": front.selector},
+        "policyTypes": ["Ingress", "Egress"],
+        "ingress": list(_ingress(front)),
+        "egress": list(_egress(front)),
+    }
+
+
+def _ingress(front: Front) -> Iterator[Manifest]:
+    # Clients, from anywhere. The kubelet's probes pass without a rule.
+    yield {"ports": [_port(GATEWAY_TLS_PORT if front.certificate else GATEWAY_PORT)]}
+    yield {"from": [{"podSelector": {"matchLabels": _PROMETHEUS}}], "ports": [_port(GATEWAY_METRICS_PORT)]}
+    if front.peers:
+        yield {"from": [{"podSelector": {"matchLabels": front.selector}}], "ports": [_port(PEERS_PORT, "UDP")]}
+
+
+def _egress(front: Front) -> Iterator[Manifest]:
+    # Names: the cluster's name server is a pod, or an address of the node (NodeLocal DNSCache).
+    yield {"ports": [_port(53, "UDP"), _port(53)]}
+    servers = {NAME: str(Role.SERVER), STACK: front.stack}
+    yield {"to": [{"podSelector": {"matchLabels": servers}}], "ports": [_port(SERVER_PORT)]}
+    if front.peers:
+        yield {"to": [{"podSelector": {"matchLabels": front.selector}}], "ports": [_port(PEERS_PORT, "UDP")]}
+    if ports := sorted({_url_port(provider.url) for provider in front.spec.providers}):
+        public = [
+            {"ipBlock": {"cidr": "0.0.0.0/0", "except": list(_PRIVATE)}},
+            {"ipBlock": {"cidr": "::/0", "except": ["fc00::/7", "fe80::/10"]}},
+        ]
+        yield {"to": public, "ports": [_port(port) for port in ports]}
+
+
+def _url_port(url: str) -> int:
+    matched = URL.fullmatch(url)
+    if matched and matched[3]:
+        return int(matched[3])
+    return 80 if url.startswith("http:") else 443
+
+
+def _port(port: int, protocol: str = "TCP") -> Manifest:
+    return {"port": port, "protocol": protocol}
