@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from infra.planning.candidates import Candidate
 from infra.planning.cluster import Placed
 from infra.planning.cost import cost, hourly_by_model
-from infra.planning.fit import IMAGE_BYTES
+from infra.planning.engine_options import engine_options
+from infra.planning.fit import IMAGE_BYTES, batch_tokens_of
 from infra.planning.limits import engine_limits
 from infra.planning.local import process_memory_bytes
 from infra.planning.performance.capacity import predict
@@ -64,6 +65,7 @@ def _model(request: ModelRequest, item: int, placed: Placed, hourly: float) -> M
         source=request.source,
         weights_bytes=request.shape.weights_bytes,
         limits=engine_limits(request, fitted.batch_tokens),
+        options=engine_options(request, candidate.gpu),
         replicas=candidate.replicas,
         floor=request.floor,
         ceiling=request.ceiling,
@@ -112,7 +114,8 @@ def _without_gpu(request: ModelRequest) -> ModelPlan:
         task=str(request.shape.task),
         source=request.source,
         weights_bytes=request.shape.weights_bytes,
-        limits=engine_limits(request),
+        limits=engine_limits(request, None if request.engine == "local" else batch_tokens_of(request)),
+        options=engine_options(request),
         replicas=replicas,
         floor=request.floor,
         ceiling=request.ceiling,

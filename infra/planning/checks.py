@@ -8,6 +8,8 @@ from infra.planning.shapes import Task
 
 _MOST_RATE = 1_000_000.0
 _LEAST_SECONDS = 0.001
+ONLY_LOCAL = {"ngram"}
+"""Families that the kit invented."""
 
 
 def check_request(request: ModelRequest) -> list[Problem]:
@@ -81,6 +83,12 @@ def _check_engine(request: ModelRequest) -> list[Problem]:
         problems.append(problem(f"{request.place}.engine", request.engine, rule, "set tei"))
     if request.shape.task is Task.GENERATE and request.engine == "tei":
         problems.append(problem(f"{request.place}.engine", "tei", "serves encoders only", "set tgi or vllm"))
+    if request.shape.encoder_layers and request.engine == "vllm":
+        rule = f"does not serve {request.shape.family} encoder-decoders"
+        problems.append(problem(f"{request.place}.engine", "vllm", rule, "set tgi"))
+    if request.shape.family in ONLY_LOCAL and request.engine != "local":
+        rule = f"does not serve {request.shape.family} models"
+        problems.append(problem(f"{request.place}.engine", request.engine, rule, "set local"))
     if request.gpu == "none" and request.engine in {"tgi", "vllm"}:
         problems.append(problem(f"{request.place}.gpu", "none", f"{request.engine} needs a GPU", "set gpu: auto"))
     if request.shards is not None and request.shape.heads % request.shards:

@@ -51,6 +51,8 @@ def _what(old: ModelPlan | None, new: ModelPlan | None) -> str:
         parts.append(f"{old.replicas} -> {new.replicas} replicas")
     if old.limits != new.limits:
         parts.append("limits")
+    if old.options != new.options:
+        parts.append("options")
     if old.source != new.source:
         parts.append("weights")
     if old.memory_bytes != new.memory_bytes:

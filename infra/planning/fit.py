@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 
 from infra.planning.catalogue import Gpu
+from infra.planning.engine_options import BFLOAT16_CAPABILITY, chunks_prompts, memory_share
 from infra.planning.request import ModelRequest
 from infra.planning.shapes import Shape, Task
 from infra.planning.shapes.quantisation import Quantisation
 from infra.planning.text import GIB, size, tokens
+from serving.engines import EngineError, engine
 
 UTILISATION = 0.90
 """Share of device memory that an engine uses: TGI_WIGGLE_ROOM and vLLM's gpu-memory-utilization, both 0.9 by default.
@@ -124,11 +126,9 @@ def fit(request: ModelRequest, gpu: Gpu, shards: int) -> Fit | Misfit:
     if unsupported is not None:
         return Misfit(gpu.name, shards, unsupported)
     weights = -(-served_weights(request) // shards)
-    usable = int(gpu.memory_bytes * UTILISATION)
-    batch_tokens = max(1, min(BATCH_PREFILL_TOKENS, 4 * request.context))
-    chunked = gpu.capability >= PREFIX_CACHING_CAPABILITY and not shape.encoder_layers
-    if not chunked:
-        batch_tokens = max(batch_tokens, request.context)
+    usable = int(gpu.memory_bytes * memory_share(request, UTILISATION))
+    chunked = gpu.capability >= PREFIX_CACHING_CAPABILITY and not shape.encoder_layers and chunks_prompts(request)
+    batch_tokens = batch_tokens_of(request, chunked=chunked)
     activations = activation_bytes(shape, batch_tokens, shards)
     if request.engine == "vllm":
         outside = _VLLM_OUTSIDE_SHARDED_GIB if shards > 1 else _VLLM_OUTSIDE_GIB
@@ -172,6 +172,18 @@ def fit(request: ModelRequest, gpu: Gpu, shards: int) -> Fit | Misfit:
         disk_bytes=int(image * _UNPACKED) + shape.weights_bytes + _LOGS_BYTES,
         prefix_cache=chunked,
     )
+
+
+def batch_tokens_of(request: ModelRequest, *, chunked: bool = False) -> int:
+    """Return the tokens of one prefill pass; of an encoder, the inputs of one batch together.
+
+    What is not split must fit whole. TEI has no limit on an input but the model's own length, and refuses to start when
+    a batch could not hold that; vLLM gives every running request a token of each pass.
+    """
+    tokens_at_once = max(1, min(BATCH_PREFILL_TOKENS, 4 * request.context), request.concurrency)
+    if request.shape.task is Task.EMBED:
+        return max(tokens_at_once, request.context, request.shape.context)
+    return tokens_at_once if chunked else max(tokens_at_once, request.context)
 
 
 def needed_tokens(request: ModelRequest) -> int:
@@ -220,12 +232,18 @@ def _unsupported(request: ModelRequest, gpu: Gpu, shards: int) -> str | None:
     shape = request.shape
     if gpu.neuron:
         return "runs only models that were compiled for it"
+    if request.engine == "tei" and shards > 1:
+        return "TEI cannot split a model over GPUs"
+    try:
+        engine(request.engine).image(gpu.capability)
+    except EngineError as error:
+        return str(error)
     if shards not in shard_degrees(shape, shards):
         return f"{shape.heads} heads and {shape.kv_heads} KV heads cannot be split {shards} ways"
     method = request.quantize or (shape.quantisation.method if shape.quantisation else None)
     least = _LEAST_CAPABILITY.get(method or "", 7.5)
     if gpu.capability < least:
         return f"{method or 'the engine'} needs compute capability {least}, this device has {gpu.capability}"
-    if request.dtype == "bfloat16" and gpu.capability < 8.0:
+    if request.dtype == "bfloat16" and gpu.capability < BFLOAT16_CAPABILITY:
         return f"has no bfloat16 (compute capability {gpu.capability}); dtype float16 would run"
     return None

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 
+from infra.planning.engine_options import engine_options
 from infra.planning.errors import PlanError, Problem, problem
 from infra.planning.limits import check_context, engine_limits
 from infra.planning.plan import ModelPlan, Plan, Stage, Startup
@@ -18,6 +19,8 @@ _NGRAM_FACTOR = 6.0
 """Arrays of an n-gram model in memory over its file: keys and children are widened to 64 bits."""
 _ENCODER_INPUTS = 32
 """Inputs that an encoder takes at once (the largest request that the local engine accepts)."""
+_PREFIX_CACHE_TOKENS = "8192"
+"""The local engine's own default."""
 _REQUEST_BYTES = 2 * 10**6
 """Text, tokens and an open connection."""
 _HEADROOM = 1.25
@@ -46,10 +49,8 @@ def process_memory_bytes(request: ModelRequest) -> int:
         weights = shape.parameters * 4 * _WEIGHTS_FACTOR
         workers = int(request.options.get("workers", "2"))
         cache = float(min(workers, request.concurrency) * request.context * shape.kv_bytes_per_token("float32"))
-        cache += (
-            int(request.options.get("prefix-cache-entries", "8"))
-            * request.context
-            * shape.kv_bytes_per_token("float32")
+        cache += int(request.options.get("prefix-cache-tokens", _PREFIX_CACHE_TOKENS)) * shape.kv_bytes_per_token(
+            "float32"
         )
     if shape.task is Task.EMBED:
         # Six float 32 values of the hidden width a token: residual, queries, keys, values, and the wider feed-forward.
@@ -106,6 +107,7 @@ def _plan_model(request: ModelRequest, problems: list[Problem]) -> ModelPlan:
         source=request.source,
         weights_bytes=shape.weights_bytes,
         limits=engine_limits(request),
+        options=engine_options(request),
         replicas=max(1, request.floor),
         floor=request.floor,
         ceiling=request.ceiling,

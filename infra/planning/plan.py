@@ -120,6 +120,8 @@ class ModelPlan:
     gpu: GpuNeed | None = None
     performance: Performance | None = None
     cost: Cost | None = None
+    options: dict[str, str] = field(default_factory=dict)
+    """What the engine is started with, besides limits: the stack file's options, `dtype` and `quantize`."""
     why: tuple[str, ...] = ()
     """What decides: the binding limit, and what the next cheaper way would break."""
 

@@ -8,6 +8,7 @@ from infra.planning.adapter import located, model_requests
 from infra.planning.assembly import assemble
 from infra.planning.catalogue import Instance, aws_instances, prices
 from infra.planning.cluster import place
+from infra.planning.engine_check import check_engines
 from infra.planning.errors import PlanError, Problem, problem
 from infra.planning.local import plan_local
 from infra.planning.performance.calibration import Calibration
@@ -37,10 +38,10 @@ def plan(
     try:
         requests = model_requests(settings, store)
         if settings.platform == "local":
-            return plan_local(settings.stack, requests, settings.local.memory)
+            return check_engines(plan_local(settings.stack, requests, settings.local.memory))
         supply = _supply(settings, requests, nodes)
         placed = place(requests, supply, previous=previous, calibrations=calibrations)
-        return assemble(settings.stack, str(settings.platform), requests, placed)
+        return check_engines(assemble(settings.stack, str(settings.platform), requests, placed))
     except PlanError as error:
         raise located(settings, error) from error
 

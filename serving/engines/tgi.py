@@ -155,11 +155,15 @@ class TgiEngine(Engine):
         limits, prefill = replica.limits, replica.limits.max_batch_prefill_tokens
         if limits.max_input_tokens == limits.max_total_tokens:
             yield f"max_input_tokens and max_total_tokens are both {limits.max_input_tokens}: nothing could follow"
-        if prefill is not None and prefill < limits.max_input_tokens:
+        # On current GPUs long prompts are split over several passes, unless that is turned off.
+        whole = replica.options.get("prefill-chunking") == "0" or replica.options.get("attention") == "paged"
+        if whole and prefill is not None and prefill < limits.max_input_tokens:
             yield (
-                f"max_batch_prefill_tokens is {prefill}; it must be at least max_input_tokens "
+                f"max_batch_prefill_tokens is {prefill}; without chunked prefill it must be at least max_input_tokens "
                 f"({limits.max_input_tokens}), or the longest prompt fits no batch"
             )
+        if not replica.gpu:
+            yield "the replica has no GPU, which this engine needs"
         if "dtype" in replica.options and "quantize" in replica.options:
             yield "options 'dtype' and 'quantize' exclude each other; leave out one"
 

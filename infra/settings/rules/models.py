@@ -64,9 +64,9 @@ def _engine(draft: Draft, name: str, model: Model) -> Iterator[Finding]:
                 "is missing; write the mean tokens of an answer, such as output_tokens: 250",
             )
     dtypes = _CPU_DTYPES.get(engine) if model.gpu == "none" else _DTYPES.get(engine)
-    without = " without a GPU" if model.gpu == "none" else ""
     if dtypes and model.dtype and model.dtype not in dtypes:
-        yield ("dtype",), f"'{model.dtype}' is not a number type of engine {engine}{without}; {one_of(model.dtype, dtypes)}"
+        by = f"engine {engine} without a GPU" if model.gpu == "none" else f"engine {engine}"
+        yield ("dtype",), f"'{model.dtype}' is not a number type of {by}; {one_of(model.dtype, dtypes)}"
     elif engine is Engine.TGI and model.dtype and model.quantize:
         yield ("dtype",), f"'{model.dtype}' does not go with quantize on engine tgi; remove one of the two"
     if engine is Engine.TEI:

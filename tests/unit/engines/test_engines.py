@@ -102,7 +102,11 @@ def numbered(made: Engine) -> str:
         ("local", {"options": {"token-delay-ms": "-1"}}, "must be a number from 0 to 60000"),
         ("local", {"options": {"tokens-delay-ms": "1"}}, "did you mean 'token-delay-ms'"),
         ("tgi", {"limits": Limits(512, 512, 8)}, "nothing could follow"),
-        ("tgi", {"limits": Limits(500, 512, 8, max_batch_prefill_tokens=400)}, "the longest prompt fits no batch"),
+        (
+            "tgi",
+            {"limits": Limits(500, 512, 8, max_batch_prefill_tokens=400), "options": {"prefill-chunking": "0"}},
+            "the longest prompt fits no batch",
+        ),
         ("tgi", {"options": {"dtype": "float16", "quantize": "awq"}}, "exclude each other"),
         ("tgi", {"options": {"quantise": "awq"}}, "did you mean 'quantize'"),
         ("tgi", {"options": {"quantize": "int3"}}, "it must be one of awq, bitsandbytes"),
