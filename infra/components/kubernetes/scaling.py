@@ -94,7 +94,8 @@ def _prometheus(name: str, server: str, query: str, threshold: float) -> dict[st
         "metadata": {
             "serverAddress": server,
             "query": query,
-            "threshold": f"{threshold:g}",
+            # KEDA keeps three decimals.
+            "threshold": f"{threshold:.3f}".rstrip("0").rstrip("."),
             # Anything above it wakes a model that stopped, and keeps its last replica.
             "activationThreshold": "0",
             # An empty answer is an error, not 0: the fallback holds then, and nothing scales down.
