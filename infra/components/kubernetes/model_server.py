@@ -39,7 +39,7 @@ class ModelServer(pulumi.ComponentResource):
                 parent=self,
                 depends_on=[account, policy],
                 custom_timeouts=_timeouts(limits(server)),
-                ignore_changes=["spec.replicas"] if server.scaled else [],
+                ignore_changes=["spec.replicas"] if server.scaling else [],
             ),
         )
         make(
@@ -49,6 +49,12 @@ class ModelServer(pulumi.ComponentResource):
             pulumi.ResourceOptions(parent=self, depends_on=[pods] if server.rollout is Rollout.BLUE_GREEN else []),
         )
         make(name, server_objects.disruption_budget(server), child)
+        if server.scaling:
+            make(
+                name,
+                server_objects.scaler(server, server.scaling),
+                pulumi.ResourceOptions(parent=self, depends_on=[pods]),
+            )
         self.name = name
         self.host = names.host(name, server.namespace)
         self.port = names.SERVER_PORT

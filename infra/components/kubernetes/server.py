@@ -8,6 +8,7 @@ from typing import Any
 from infra.components.kubernetes import names
 from infra.components.kubernetes.labels import Role, labels, owned, selector
 from infra.components.kubernetes.rollout import Rollout
+from infra.components.kubernetes.scaling_args import ScalingArgs
 from infra.components.kubernetes.server_args import ModelServerArgs, ServerGpuArgs, ServerPeerArgs
 from serving import engines
 from serving.engines.base import suggestion
@@ -52,6 +53,7 @@ class Server:
     stack: str
     backends: str
     engine: engines.Engine
+    task: engines.Task
     replica: engines.Replica
     image: str
     verify_image: str
@@ -64,7 +66,7 @@ class Server:
     least: int
     most: int
     initial: int
-    scaled: bool
+    scaling: ScalingArgs | None
     rollout: Rollout
     probe_period_seconds: int
     probe_failures: int
@@ -86,6 +88,7 @@ class Server:
             stack=args["stack"],
             backends=args["backends"],
             engine=engines.engine(args["engine"]),
+            task=engines.Task(args["task"]),
             replica=engines.Replica(
                 model=args["model"],
                 weights=names.weights(weights["location"]),
@@ -107,7 +110,7 @@ class Server:
             least=int(replicas["min"]),
             most=int(replicas["max"]),
             initial=int(replicas.get("initial", replicas["min"])),
-            scaled="scaling" in args,
+            scaling=args.get("scaling"),
             rollout=Rollout(args["rollout"]),
             probe_period_seconds=int(startup["probe_period_seconds"]),
             probe_failures=int(startup["probe_failures"]),
@@ -119,7 +122,7 @@ class Server:
         )
         try:
             server.engine.check(server.replica)
-            server.engine.metrics(engines.Task(args["task"]))
+            server.engine.metrics(server.task)
         except engines.EngineError as error:
             raise ServerError(f"server {name}: {error}") from error
         return server
@@ -165,16 +168,23 @@ def _problems(name: str, args: ModelServerArgs) -> Iterator[str]:
             )
     if not _LOCATION.fullmatch(location := args["weights"]["location"]) or ".." in location.split("/"):
         yield f"weights.location is {location!r}; it must be a folder below the store's root"
-    if (rollout := args["rollout"]) not in [*Rollout]:
-        yield f"rollout is {rollout!r}{suggestion(rollout, [*Rollout])}"
+    if (rollout := args["rollout"]) not in (known := [str(kind) for kind in Rollout]):
+        yield f"rollout is {rollout!r}{suggestion(rollout, known)}"
+    if (task := args["task"]) not in (tasks := [str(kind) for kind in engines.Task]):
+        yield f"task is {task!r}{suggestion(task, tasks)}"
+    if (kind := args["engine"]) not in engines.ENGINES:
+        yield f"engine is {kind!r}{suggestion(kind, engines.ENGINES)}"
     yield from _number_problems(args)
 
 
 def _number_problems(args: ModelServerArgs) -> Iterator[str]:
-    least, most, scaled = int(args["replicas"]["min"]), int(args["replicas"]["max"]), "scaling" in args
+    least, most, scaling = int(args["replicas"]["min"]), int(args["replicas"]["max"]), args.get("scaling")
     if not 0 <= least <= most or most < 1:
         yield f"replicas are {least} to {most}; give 0 <= min <= max, and a max of at least 1"
-    if not scaled and least != most:
+    if scaling and (scaling["min"], scaling["max"]) != (least, most):
+        between = f"{scaling['min']:g} to {scaling['max']:g}"
+        yield f"replicas are {least} to {most}, those of scaling {between}; make them equal"
+    if not scaling and least != most:
         yield f"replicas are {least} to {most}, and nothing scales them; give `scaling`, or equal numbers"
     hosts, shards, gpu = int(args.get("hosts_per_replica", 1)), int(args["shards"]), args.get("gpu")
     if hosts < 1:

@@ -2,6 +2,8 @@
 
 from typing import NotRequired, TypedDict
 
+from infra.components.kubernetes.scaling_args import ScalingArgs
+
 
 class ServerGpuArgs(TypedDict):
     """Accelerators of one replica."""
@@ -102,6 +104,10 @@ class ModelServerArgs(TypedDict):
     a new one comes, which costs its capacity. `blue_green`: all new ones beside all old ones, then the switch."""
     startup: ServerStartupArgs
     """How long a copy takes to be ready."""
+    scaling: NotRequired[ScalingArgs]
+    """What the number of replicas follows, between the same `min` and `max` as in `replicas`; the kit then never sets
+    the number of a workload that is there. Default: nothing scales them.
+    """
     priority_class: NotRequired[str]
     """Priority class of the pods. Default: the cluster's default."""
     hosts_per_replica: NotRequired[int]

@@ -3,6 +3,8 @@
 from typing import Any
 
 from infra.components.kubernetes import names, network
+from infra.components.kubernetes.scaling import Target, scaled_object
+from infra.components.kubernetes.scaling_args import ScalingArgs
 from infra.components.kubernetes.server import Server
 from infra.components.kubernetes.server_workload import WORKER_INDEX, workload, workload_selector
 
@@ -81,12 +83,27 @@ def network_policy(server: Server) -> dict[str, Any]:
     }
 
 
+def scaler(server: Server, scaling: ScalingArgs) -> dict[str, Any]:
+    """It follows the workload: with old and new side by side, to the new one."""
+    scaled = workload(server)
+    return scaled_object(
+        server.name,
+        server.namespace,
+        server.labels,
+        Target(scaled["metadata"]["name"], scaled["kind"], scaled["apiVersion"]),
+        server.replica.model,
+        server.engine.metrics(server.task).waiting,
+        scaling,
+    )
+
+
 def manifests(server: Server) -> list[dict[str, Any]]:
-    """All of them but the scaler, in the order of their creation."""
+    """All of them, in the order of their creation."""
     return [
         service_account(server),
         network_policy(server),
         workload(server),
         service(server),
         disruption_budget(server),
+        *([scaler(server, server.scaling)] if server.scaling else []),
     ]

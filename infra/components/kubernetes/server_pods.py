@@ -99,18 +99,20 @@ def _pod(server: Server, command: Sequence[str], *, serves: bool) -> dict[str, A
 
 def _engine(server: Server, command: Sequence[str], *, serves: bool) -> dict[str, Any]:
     env = server.engine.container_env(server.replica)
+    drain = server.engine.drain
+    # The engine must not get the signal before routers have heard that the pod leaves. A replica's other hosts get it
+    # when the first one has answered its last request, which it cannot without them.
+    sleep = drain.prestop_seconds + (0 if serves else drain.engine_seconds)
     container: dict[str, Any] = {
         "name": "engine",
         "image": server.image,
+        **({"command": list(command)} if command else {}),
         "env": [{"name": name, "value": value} for name, value in sorted(env.items())],
         "resources": _resources(server),
         "securityContext": _HARDENED,
         "volumeMounts": [_weights_mount(), *_scratch_mounts(server)],
-        # The engine must not get the signal before routers have heard that the pod leaves.
-        "lifecycle": {"preStop": {"sleep": {"seconds": server.engine.drain.prestop_seconds}}},
+        "lifecycle": {"preStop": {"sleep": {"seconds": sleep}}},
     }
-    if command:
-        container["command"] = list(command)
     if serves:
         container["ports"] = [{"name": names.PORT_NAME, "containerPort": names.SERVER_PORT, "protocol": "TCP"}]
         container |= _probes(server)

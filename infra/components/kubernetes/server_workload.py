@@ -62,7 +62,7 @@ def workload(server: Server) -> dict[str, Any]:
 def deployment(server: Server) -> dict[str, Any]:
     """One pod a replica."""
     # Whoever scaled it before must not keep its number when the stack file fixes one.
-    annotations = {} if server.scaled else {"pulumi.com/patchForce": "true"}
+    annotations = {} if server.scaling else {"pulumi.com/patchForce": "true"}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -83,7 +83,7 @@ def leader_worker_set(server: Server) -> dict[str, Any]:
     named = server.rollout is Rollout.BLUE_GREEN
     # The engine waits for no custom resource unless told.
     annotations = {"pulumi.com/waitFor": "condition=Available"}
-    if not server.scaled:
+    if not server.scaling:
         annotations["pulumi.com/patchForce"] = "true"
     return {
         "apiVersion": "leaderworkerset.x-k8s.io/v1",
