@@ -6,6 +6,7 @@ from infra.settings.messages import Problem, SettingsError
 from infra.settings.models import Canary, Engine, Model, Objectives, Rollout, Shadow, Traffic
 from infra.settings.replicas import Replicas
 from infra.settings.routing import HashOn, Policy, Routing
+from infra.settings.scaling import Floor, Scaling
 from infra.settings.secret import SecretRef
 from infra.settings.settings import Platform, Settings, stack_file
 from infra.settings.source import Source
@@ -13,6 +14,7 @@ from infra.settings.source import Source
 __all__ = [
     "Canary",
     "Engine",
+    "Floor",
     "Gateway",
     "HashOn",
     "Hold",
@@ -27,6 +29,7 @@ __all__ = [
     "Retries",
     "Rollout",
     "Routing",
+    "Scaling",
     "SecretRef",
     "Settings",
     "SettingsError",

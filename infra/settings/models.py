@@ -11,6 +11,7 @@ from infra.settings.kinds import Bytes, Flag, Kind, Seconds, Tokens, choice, fai
 from infra.settings.messages import shown
 from infra.settings.replicas import Replicas, ReplicasField
 from infra.settings.routing import RoutingField
+from infra.settings.scaling import Scaling
 from infra.settings.section import Section
 from infra.settings.source import SourceField
 
@@ -146,6 +147,8 @@ class Model(Section):
     """Requests that one replica works on at a time; more wait in its queue. Default: 16."""
     replicas: ReplicasField = Replicas(min=1, max=1)
     """Copies of the server: {min: 1, max: 6}, or one number for a fixed count. Default: 1."""
+    scaling: Scaling | None = Field(default=None, examples=["{in_flight: 12, cooldown: 30m}"])
+    """How replicas follow the load, and the clock; not on local. Default: by the plan, without floors."""
     gpu: Annotated[str, choice(("auto", "none", *GPU_TYPES), "a GPU type")] = Field(default_factory=_gpu)
     """GPU type, auto (the plan picks the cheapest that keeps the objectives) or none. Default: auto; on local: none."""
     shards: Annotated[int, whole(1, 64, 4)] | None = None

@@ -88,6 +88,7 @@ _ONLY_ON: dict[Path, tuple[Platform, ...]] = {
     ("kubernetes", "nodes"): (Platform.KUBERNETES,),
     ("models", "*", "memory"): (Platform.LOCAL,),
     ("models", "*", "rollout"): (Platform.KUBERNETES, Platform.AWS),
+    ("models", "*", "scaling"): (Platform.KUBERNETES, Platform.AWS),
     ("models", "*", "spot"): (Platform.AWS,),
 }
 

@@ -38,6 +38,9 @@ def _values(value: Any, path: Path, settings: Settings) -> Iterator[tuple[Path, 
     elif isinstance(value, Mapping):
         for name, item in value.items():
             yield from _values(item, (*path, name), settings)
+    elif isinstance(value, tuple) and value and isinstance(value[0], Section):
+        for number, item in enumerate(value):
+            yield from _values(item, (*path, number), settings)
     else:
         yield path, f"[{', '.join(str(item) for item in value)}]"
 

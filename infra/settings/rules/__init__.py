@@ -12,6 +12,7 @@ from infra.settings.rules.pools import pools
 from infra.settings.rules.ports import ports
 from infra.settings.rules.revisions import revisions
 from infra.settings.rules.routing import routing
+from infra.settings.rules.scaling import scaling
 from infra.settings.rules.sources import sources
 from infra.settings.translate import Finding
 
@@ -21,6 +22,7 @@ RULES: tuple[Callable[[Draft], Iterator[Finding]], ...] = (
     options,
     sources,
     revisions,
+    scaling,
     routing,
     gateway,
     fallback,
