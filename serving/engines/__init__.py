@@ -8,13 +8,13 @@ from serving.engines.base import (
     Engine,
     EngineError,
     Limits,
-    MetricNames,
     Option,
     Probes,
     Replica,
     Route,
     Task,
 )
+from serving.engines.metrics import MetricNames
 from serving.engines.registry import ENGINES, engine
 
 __all__ = [

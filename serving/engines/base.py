@@ -5,13 +5,13 @@ An adapter is pure: it turns a `Replica` into plain strings and knows nothing of
 """
 
 import difflib
-import json
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar
+
+from serving.engines.metrics import MetricNames
 
 
 class EngineError(ValueError):
@@ -120,50 +120,6 @@ class Container:
 
 
 @dataclass(frozen=True, slots=True)
-class MetricNames:
-    """Metric names by role, for rules, dashboards and autoscaling. None: this engine does not export it."""
-
-    path: str
-    running: str | None
-    """Gauge: requests in the running batch."""
-    waiting: str
-    """Gauge: requests in the engine's queue."""
-    success: str
-    """Counter: finished requests."""
-    failure: str
-    """Counter by `failure_label`."""
-    failure_label: str
-    client_failures: tuple[str, ...]
-    """Values of `failure_label` that are the client's doing; they never burn an error budget."""
-    overload_failures: tuple[str, ...]
-    """Values of `failure_label` that mean: too few replicas. Empty where `overload` counts them."""
-    duration: str
-    """Histogram, seconds: arrival to last token, successes only."""
-    queue_duration: str
-    """Histogram, seconds."""
-    input_tokens: str
-    """Histogram, tokens a request; `_sum` is the counter of prompt tokens."""
-    generated_tokens: str | None
-    """Histogram, tokens a request."""
-    itl: str | None
-    """Histogram, seconds: mean of one request."""
-    ttft: str | None
-    """Histogram, seconds."""
-    cached_prompt_tokens: str | None
-    """Counter: prompt tokens whose prefill was saved by the prefix cache."""
-    success_values: tuple[str, ...] = ()
-    """Values of `failure_label` that are successes, where success and failure are one counter. Empty: they are two."""
-    failure_values: tuple[str, ...] = ()
-    """Values of `failure_label` that burn an error budget, where success and failure are one counter."""
-    overload: str | None = None
-    """Counter: requests refused because the replica was full, where `failure` does not count them."""
-    kv_usage: str | None = None
-    """Gauge: share of the KV cache in use, 0 to 1."""
-    preemptions: str | None = None
-    """Counter: running requests that lost their KV cache to others and start again."""
-
-
-@dataclass(frozen=True, slots=True)
 class Route:
     """A request that a gateway may let through to the engine. Everything else (metrics, docs) stays inside."""
 
@@ -193,6 +149,8 @@ class Engine(ABC):
     """What `Replica.options` may hold."""
     managed: ClassVar[Mapping[str, str]]
     """Options that exist but that the kit sets itself, each with where to set it instead."""
+    foreign: ClassVar[Mapping[str, str]] = {}
+    """Options of the engine that this one may take the place of, each with what to write here instead."""
 
     @abstractmethod
     def command(self, replica: Replica) -> tuple[str, ...]:
@@ -302,6 +260,8 @@ class Engine(ABC):
         for name, value in options.items():
             if name in self.managed:
                 yield f"option {name!r} is set by the kit; {self.managed[name]}"
+            elif name in self.foreign:
+                yield f"option {name!r} is another engine's; {self.foreign[name]}"
             elif name not in self.options:
                 yield f"unknown option {name!r}{suggestion(name, self.options)}"
             elif broken := self.options[name].check(value):
@@ -316,42 +276,3 @@ def suggestion(wrong: str, known: Iterable[str]) -> str:
     names = sorted(known)
     close = difflib.get_close_matches(wrong, names, n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(names) or 'none'}"
-
-
-def one_of(*values: str) -> Callable[[str], str | None]:
-    """A check that the value is one of `values`."""
-    return lambda value: None if value in values else f"it must be one of {', '.join(values)}"
-
-
-def number(least: float, most: float, *, whole: bool = True) -> Callable[[str], str | None]:
-    """A check that the value is a number between `least` and `most`, both included."""
-
-    def check(value: str) -> str | None:
-        rule = f"it must be a {'whole ' if whole else ''}number from {least:g} to {most:g}"
-        try:
-            parsed = int(value) if whole else float(value)
-        except ValueError:
-            return rule
-        return None if least <= parsed <= most else rule
-
-    return check
-
-
-def json_object(value: str) -> str | None:
-    """A check that the value is a JSON object."""
-    try:
-        return None if isinstance(json.loads(value), dict) else "it must be a JSON object"
-    except ValueError as error:
-        return f"it must be a JSON object ({error})"
-
-
-def adapters(value: str) -> list[tuple[str, str]]:
-    """LoRA adapters by name and folder, from "name=/folder,…"."""
-    return [(name, path) for name, _, path in (item.partition("=") for item in value.split(","))]
-
-
-def adapters_check(value: str) -> str | None:
-    """A check that the value is what `adapters` reads: nothing is downloaded at start, so each must be a folder."""
-    if all(re.fullmatch(r"[A-Za-z0-9][\w.-]*=/[^\s,=]+", item) for item in value.split(",")):
-        return None
-    return "it must be name=/models/folder, several separated by commas: adapters are read from the store, not a hub"

@@ -9,14 +9,14 @@ from serving.engines.base import (
     Container,
     Drain,
     Engine,
-    MetricNames,
     Option,
     Probes,
     Replica,
     Route,
     Task,
-    number,
 )
+from serving.engines.checks import number
+from serving.engines.metrics import MetricNames
 from serving.engines.tgi import GENERATE_ROUTES
 
 _ENGINE_SECONDS = 30

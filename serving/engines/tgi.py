@@ -13,16 +13,14 @@ from serving.engines.base import (
     Drain,
     Engine,
     EngineError,
-    MetricNames,
     Option,
     Probes,
     Replica,
     Route,
     Task,
-    adapters_check,
-    number,
-    one_of,
 )
+from serving.engines.checks import adapters_check, number, one_of
+from serving.engines.metrics import MetricNames
 
 _PRESTOP_SECONDS = 15
 """The listener closes with the signal and readiness is not flipped before: routers must have moved on by then."""

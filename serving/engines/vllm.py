@@ -1,11 +1,10 @@
-"""vLLM's OpenAI server: https://github.com/vllm-project/vllm, from release 0.30 on, measured with 0.32.
+"""vLLM's OpenAI server: https://github.com/vllm-project/vllm, release 0.32.
 
-Flags are those of vllm/engine/arg_utils.py and vllm/entrypoints/openai/cli_args.py; what is said of overload, drains,
-statuses and metrics was tried on a running 0.32.
+Flags are those of vllm/engine/arg_utils.py and vllm/entrypoints/launchers/cli_args.py; what is said of overload,
+drains, statuses and metrics was tried on a running server.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import ClassVar
+from collections.abc import Iterable, Iterator
 
 from serving.engines.base import (
     Api,
@@ -13,18 +12,14 @@ from serving.engines.base import (
     Drain,
     Engine,
     EngineError,
-    MetricNames,
-    Option,
     Probes,
     Replica,
     Route,
     Task,
-    adapters,
-    adapters_check,
-    json_object,
-    number,
-    one_of,
 )
+from serving.engines.checks import adapters
+from serving.engines.metrics import MetricNames
+from serving.engines.vllm_options import FOREIGN, MANAGED, OPTIONS, SWITCH
 
 _PRESTOP_SECONDS = 15
 """/health stays 200 after the signal and new requests get 500: routers must have moved on before it."""
@@ -34,13 +29,12 @@ _EXIT_SECONDS = 15
 """Workers and the API process go after the last request."""
 _LEAST_CAPABILITY = 7.5
 
-_SWITCH = one_of("true", "false")
-_ON_LOAD = ("fp8", "bitsandbytes")
+_ON_LOAD = ("fp8",)
 """Quantisations done at load. The others are written in the checkpoint, where vLLM finds the fastest kernel for them; a
-flag would pin the slow one (`awq` instead of `awq_marlin`)."""
+flag would pin the slow one (`awq` instead of `awq_marlin`). Releases before 0.32 had bitsandbytes, too."""
 _RENAMED = {("kv-cache-dtype", "fp8_e4m3fn"): "fp8_e4m3"}
 """TGI's words for what has another name here."""
-_LISTS = ("lora-adapters",)
+_LEADER = ("--master-addr", "$(LWS_LEADER_ADDRESS)")
 
 
 class VllmEngine(Engine):
@@ -48,77 +42,9 @@ class VllmEngine(Engine):
 
     name = "vllm"
     tasks = frozenset({Task.GENERATE})
-    options: ClassVar[Mapping[str, Option]] = {
-        "async-scheduling": Option("plan the next step while the GPU works on this one", _SWITCH),
-        "block-size": Option("tokens of a KV cache block", one_of("16", "32", "64", "128")),
-        "chat-template": Option("file of a chat template in place of the model's"),
-        "chat-template-content-format": Option("form of message contents in the template", one_of("string", "openai")),
-        "compilation-config": Option("compilation and CUDA graphs, as JSON", json_object),
-        "cpu-offload-gb": Option("GiB of weights of each GPU to keep in host memory", number(0, 1000, whole=False)),
-        "default-chat-template-kwargs": Option("arguments for the chat template, as JSON", json_object),
-        "disable-custom-all-reduce": Option("exchange between GPUs by NCCL alone", _SWITCH),
-        "dtype": Option("number format of weights", one_of("float16", "bfloat16", "float32")),
-        "enable-auto-tool-choice": Option("let the model call tools; needs tool-call-parser", _SWITCH),
-        "enable-chunked-prefill": Option("split long prompts", _SWITCH),
-        "enable-expert-parallel": Option("experts over GPUs instead of slices of each", _SWITCH),
-        "enable-prefix-caching": Option("keep the KV cache of prompt prefixes", _SWITCH),
-        "enforce-eager": Option("neither compile nor record CUDA graphs: starts sooner, runs slower", _SWITCH),
-        "generation-config": Option("where sampling defaults come from", one_of("auto", "vllm")),
-        "gpu-memory-utilization": Option("share of the GPU's memory to use", number(0.05, 1, whole=False)),
-        "hf-overrides": Option("changes to the model's config.json, as JSON", json_object),
-        "kv-cache-dtype": Option(
-            "number format of the KV cache", one_of("auto", "fp8", "fp8_e4m3", "fp8_e4m3fn", "fp8_e5m2")
-        ),
-        "limit-mm-per-prompt": Option("images, videos and the like of one prompt, as JSON", json_object),
-        "load-format": Option("reader of the weights", one_of("auto", "safetensors", "fastsafetensors")),
-        "lora-adapters": Option("adapters to load: name=/models/folder, separated by commas", adapters_check),
-        "max-cpu-loras": Option("adapters kept in host memory", number(1, 1000)),
-        "max-logprobs": Option("alternatives reported a token", number(0, 1000)),
-        "max-lora-rank": Option(
-            "largest rank of an adapter", one_of("8", "16", "32", "64", "128", "256", "320", "512")
-        ),
-        "max-loras": Option("adapters in one batch", number(1, 100)),
-        "max-num-queued-tokens": Option("prompt tokens that wait for prefill; more requests get 503", number(1, 10**9)),
-        "otlp-traces-endpoint": Option("traces go to this OpenTelemetry collector"),
-        "override-generation-config": Option("sampling defaults, as JSON", json_object),
-        "quantize": Option(
-            "weights are, or are loaded, quantized", one_of("awq", "bitsandbytes", "compressed-tensors", "fp8", "gptq")
-        ),
-        "reasoning-parser": Option("how this model marks its reasoning"),
-        "scheduling-policy": Option("order of waiting requests", one_of("fcfs", "priority")),
-        "seed": Option("of sampling where a request has none", number(0, 2**31 - 1)),
-        "speculative-config": Option("how to guess tokens ahead, as JSON", json_object),
-        "tokenizer-mode": Option("reader of the tokenizer", one_of("auto", "hf", "slow", "mistral")),
-        "tool-call-parser": Option("how this model writes calls of tools"),
-        "trust-remote-code": Option("run Python code that comes with the weights", _SWITCH),
-    }
-    managed: ClassVar[Mapping[str, str]] = {
-        "api-key": "keys belong to the gateway (vLLM's leaves /tokenize, /invocations and others open)",
-        "data-parallel-size": "set replicas: each is a server of its own, and the gateway balances them",
-        "disable-log-stats": "metrics are on always",
-        "distributed-executor-backend": "it follows from the GPUs and nodes of a replica",
-        "download-dir": "nothing is downloaded at start; set source",
-        "enable-lora": "set lora-adapters",
-        "enable-prompt-tokens-details": "it is on always: the gateway's accounts need cached tokens",
-        "host": "pods listen on all addresses",
-        "lora-modules": "set lora-adapters",
-        "master-addr": "it follows from the nodes of a replica",
-        "max-model-len": "set context",
-        "max-num-batched-tokens": "set max_batch_prefill_tokens in the limits",
-        "max-num-queued-reqs": "set concurrency",
-        "max-num-seqs": "set concurrency",
-        "model": "set source",
-        "nnodes": "it follows from the nodes of a replica",
-        "node-rank": "it follows from the nodes of a replica",
-        "pipeline-parallel-size": "the planner splits every layer over the GPUs of a replica; set gpu and shards",
-        "port": "it is 8080 for all engines",
-        "quantization": "write quantize beside engine",
-        "revision": "set source",
-        "served-model-name": "it is the model's name in the stack file",
-        "shutdown-timeout": "it is part of the drain contract",
-        "tensor-parallel-size": "the planner sets it from gpu; set shards to choose it",
-        "tokenizer": "it comes with the weights; set source",
-    }
+    options = OPTIONS
+    managed = MANAGED
+    foreign = FOREIGN
 
     def command(self, replica: Replica) -> tuple[str, ...]:
         """The whole argv, of the first node where a replica has several."""
@@ -147,20 +73,16 @@ class VllmEngine(Engine):
             flags["max-num-batched-tokens"] = str(limits.max_batch_prefill_tokens)
         switches = ["disable-fastapi-docs", "enable-prompt-tokens-details"]
         for name, value in replica.options.items():
-            if value in ("true", "false") and self.options[name].check is _SWITCH:
+            if value in ("true", "false") and self.options[name].check is SWITCH:
                 switches.append(name if value == "true" else f"no-{name}")
-            elif name not in _LISTS:
+            elif name != "lora-adapters":
                 flags |= _flag(name, value)
         return (
             *("vllm", "serve", replica.weights),
             *(part for name, value in sorted(flags.items()) for part in (f"--{name}", value)),
             *(f"--{name}" for name in sorted(switches)),
             *_lora(replica.options.get("lora-adapters")),
-            *(
-                ("--nnodes", str(replica.hosts), "--master-addr", "$(LWS_LEADER_ADDRESS)", *node)
-                if replica.hosts > 1
-                else ()
-            ),
+            *(("--nnodes", str(replica.hosts), *_LEADER, *node) if replica.hosts > 1 else ()),
         )
 
     def env(self, replica: Replica) -> dict[str, str]:

@@ -7,6 +7,7 @@ from infra.settings.messages import one_of
 from infra.settings.models import Engine, Model
 from infra.settings.settings import Platform
 from infra.settings.translate import Finding
+from serving.engines import ENGINES
 
 _ENGINES = {
     Platform.LOCAL: (Engine.LOCAL,),
@@ -63,16 +64,25 @@ def _engine(draft: Draft, name: str, model: Model) -> Iterator[Finding]:
                 ("traffic", "output_tokens"),
                 "is missing; write the mean tokens of an answer, such as output_tokens: 250",
             )
-    dtypes = _CPU_DTYPES.get(engine) if model.gpu == "none" else _DTYPES.get(engine)
-    if dtypes and model.dtype and model.dtype not in dtypes:
-        by = f"engine {engine} without a GPU" if model.gpu == "none" else f"engine {engine}"
-        yield ("dtype",), f"'{model.dtype}' is not a number type of {by}; {one_of(model.dtype, dtypes)}"
-    elif engine is Engine.TGI and model.dtype and model.quantize:
-        yield ("dtype",), f"'{model.dtype}' does not go with quantize on engine tgi; remove one of the two"
+    yield from _numbers(model)
     if engine is Engine.TEI:
         yield from _embedding(draft, name, model)
         if model.gpu == "none" and model.shards:
             yield ("shards",), "splits a model over GPUs, but gpu is none; remove the line"
+
+
+def _numbers(model: Model) -> Iterator[Finding]:
+    engine, dtype, method = model.engine, model.dtype, model.quantize
+    dtypes = _CPU_DTYPES.get(engine) if model.gpu == "none" else _DTYPES.get(engine)
+    if dtypes and dtype and dtype not in dtypes:
+        by = f"engine {engine} without a GPU" if model.gpu == "none" else f"engine {engine}"
+        yield ("dtype",), f"'{dtype}' is not a number type of {by}; {one_of(dtype, dtypes)}"
+    elif engine is Engine.TGI and dtype and method:
+        yield ("dtype",), f"'{dtype}' does not go with quantize on engine tgi; remove one of the two"
+    option = ENGINES[engine].options.get("quantize")
+    broken = option.check(method) if option and method else None
+    if broken:
+        yield ("quantize",), f"'{method}' is not done by engine {engine}; {broken}"
 
 
 def _embedding(draft: Draft, name: str, model: Model) -> Iterator[Finding]:

@@ -28,6 +28,8 @@ def _options(engine: Engine, model: Model) -> Iterator[tuple[str, str]]:
             yield option, f"is a setting of the model; write {option} beside engine, not under options"
         elif option in engine.managed:
             yield option, f"is set by the kit; {engine.managed[option]}"
+        elif option in engine.foreign:
+            yield option, f"is not an option of engine {engine.name}; {engine.foreign[option]}"
         elif option not in engine.options:
             yield option, f"is not an option of engine {engine.name}; {one_of(option, sorted(engine.options))}"
         elif broken := engine.options[option].check(value):
