@@ -1,0 +1,117 @@
+"""Weights on a volume of the cluster: staged once from hub, bucket or image, shared read-only by all servers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from infra.components.kubernetes import model_store_job as manifests
+from infra.components.kubernetes.labels import Role, labels, selector
+from infra.components.kubernetes.model_store_args import ModelStoreArgs, StagedSourceArgs
+from serving.store import location
+
+
+class ModelStore(pulumi.ComponentResource):
+    """A shared volume, and one Job for each source that fills its folder on it.
+
+    A Job is made once for a source: what changes in it later (image, limits) stages nothing again, unless it failed;
+    then the next deployment replaces it. The volume goes with the stack: what is on it can be staged again, to the bit.
+    """
+
+    claim: pulumi.Output[str]
+    """Name of the claim."""
+    staged: pulumi.Output[dict[str, str]]
+    """By source its folder below the volume's root, once all sources are there."""
+
+    def __init__(self, name: str, args: ModelStoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        token = pulumi.Output.secret(args["hub_token"]) if "hub_token" in args else None
+        inputs = {**args, "hub_token": token} if token is not None else {**args}
+        super().__init__("berth:index:ModelStore", name, inputs, opts)
+        self._name, self._args = name, args
+        claim = manifests.claim_name(args.get("storage_class"))
+        needed: list[pulumi.Resource] = [self._claim(claim), self._account(), self._policy()]
+        if token is not None:
+            needed.append(self._secret(token))
+        self.jobs = {
+            source["source"]: self._job(source, claim, needed, token=token is not None)
+            for source in distinct(args["sources"])
+        }
+        """By source: what a server that needs just this one waits for."""
+        self.claim = pulumi.Output.from_input(claim)
+        folders = {source: location(source) for source in self.jobs}
+        self.staged = pulumi.Output.all(*(job.id for job in self.jobs.values())).apply(lambda _: folders)
+        self.register_outputs({"claim": self.claim, "staged": self.staged})
+
+    def _claim(self, name: str) -> k8s.core.v1.PersistentVolumeClaim:
+        sources, existing = distinct(self._args["sources"]), int(self._args.get("existing_bytes", 0))
+        size = self._args.get("size_bytes")
+        size = manifests.claim_bytes(sources, existing) if size is None else max(int(size), existing)
+        # Classes that wait for the first pod bind when the first Job comes, and that Job is waited for.
+        metadata = self._metadata(name, {"pulumi.com/skipAwait": "true"})
+        spec = manifests.claim(size, self._args.get("storage_class"))
+        return k8s.core.v1.PersistentVolumeClaim(
+            f"{self._name}-{name}", metadata=metadata, spec=spec, opts=self._options()
+        )
+
+    def _account(self) -> k8s.core.v1.ServiceAccount:
+        return k8s.core.v1.ServiceAccount(
+            f"{self._name}-account",
+            metadata=self._metadata(manifests.SERVICE_ACCOUNT),
+            automount_service_account_token=False,
+            opts=self._options(),
+        )
+
+    def _policy(self) -> k8s.networking.v1.NetworkPolicy:
+        return k8s.networking.v1.NetworkPolicy(
+            f"{self._name}-policy",
+            metadata=self._metadata("model-store"),
+            spec=manifests.network_policy(selector(Role.STORE, self._name)),
+            opts=self._options(),
+        )
+
+    def _secret(self, token: pulumi.Output[str]) -> k8s.core.v1.Secret:
+        return k8s.core.v1.Secret(
+            f"{self._name}-token",
+            metadata=self._metadata(manifests.TOKEN_SECRET),
+            string_data={manifests.TOKEN_KEY: token},
+            opts=self._options(),
+        )
+
+    def _job(
+        self, source: StagedSourceArgs, claim: str, needed: list[pulumi.Resource], *, token: bool
+    ) -> k8s.batch.v1.Job:
+        name = manifests.job_name(claim, source["source"])
+        image = source.get("image", self._args["image"])
+        patience = f"{manifests.deadline_seconds(int(source['bytes'])) + manifests.PATIENCE_SECONDS}s"
+        options = pulumi.ResourceOptions(
+            depends_on=needed,
+            ignore_changes=["spec"],
+            custom_timeouts=pulumi.CustomTimeouts(create=patience, update=patience),
+        )
+        return k8s.batch.v1.Job(
+            f"{self._name}-{name}",
+            metadata=self._metadata(name, {"berth.dev/source": source["source"], "pulumi.com/replaceUnready": "true"}),
+            spec=manifests.job(source, image, claim, self._labels(), token=token),
+            opts=pulumi.ResourceOptions.merge(self._options(), options),
+        )
+
+    def _labels(self) -> dict[str, str]:
+        return labels(Role.STORE, self._name, self._args["stack"])
+
+    def _metadata(self, name: str, annotations: dict[str, str] | None = None) -> dict[str, Any]:
+        named = {"name": name, "namespace": self._args["namespace"], "labels": self._labels()}
+        return {**named, "annotations": annotations} if annotations else named
+
+    def _options(self) -> pulumi.ResourceOptions:
+        return pulumi.ResourceOptions(parent=self)
+
+
+def distinct(sources: Sequence[StagedSourceArgs]) -> list[StagedSourceArgs]:
+    """Each source once, by text; the larger of two sizes."""
+    found: dict[str, StagedSourceArgs] = {}
+    for source in sources:
+        known = found.get(source["source"])
+        if known is None or known["bytes"] < source["bytes"]:
+            found[source["source"]] = source
+    return [found[text] for text in sorted(found)]
