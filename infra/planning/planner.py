@@ -1,6 +1,7 @@
 """`plan(settings)`: the one way in."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from infra.planning.performance.calibration import Calibration
 from infra.planning.plan import Plan
 from infra.planning.request import ModelRequest
 from infra.planning.supply import Pool, Supply, aws_supply, cluster_supply, node_supply
+from infra.planning.waking import waking_notes
 
 if TYPE_CHECKING:
     from infra.settings import Settings
@@ -41,7 +43,8 @@ def plan(
             return check_engines(plan_local(settings.stack, requests, settings.local.memory))
         supply = _supply(settings, requests, nodes)
         placed = place(requests, supply, previous=previous, calibrations=calibrations)
-        return check_engines(assemble(settings.stack, str(settings.platform), requests, placed))
+        made = assemble(settings.stack, str(settings.platform), requests, placed)
+        return check_engines(replace(made, notes=(*made.notes, *waking_notes(settings, made.models))))
     except PlanError as error:
         raise located(settings, error) from error
 
