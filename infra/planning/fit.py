@@ -11,7 +11,7 @@ from infra.planning.text import GIB, size, tokens
 from serving.engines import EngineError, engine
 
 UTILISATION = 0.90
-"""Share of device memory that an engine uses: TGI_WIGGLE_ROOM and vLLM's gpu-memory-utilization, both 0.9 by default.
+"""Share of device memory that an engine uses: TGI_WIGGLE_ROOM's default, and what the kit tells vLLM.
 The rest holds the CUDA context, NCCL's buffers and fragmentation."""
 KV_FACTOR = 0.7
 """Planned KV cache over what is left after weights: HF publishes about 30 k tokens for 8B on an L4, where the formula

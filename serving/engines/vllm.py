@@ -27,6 +27,8 @@ _SHUTDOWN_SECONDS = 90
 """--shutdown-timeout. Its default, 0, cuts every open stream, some without an end that a client could see."""
 _EXIT_SECONDS = 15
 """Workers and the API process go after the last request."""
+MEMORY_SHARE = "0.9"
+"""Of a GPU's memory, as plans count on; vLLM's own default moves with its releases."""
 _LEAST_CAPABILITY = 7.5
 
 _ON_LOAD = ("fp8",)
@@ -59,6 +61,7 @@ class VllmEngine(Engine):
         limits = replica.limits
         flags = {
             "disable-access-log-for-endpoints": "/health,/metrics",
+            "gpu-memory-utilization": MEMORY_SHARE,
             "host": "0.0.0.0",  # noqa: S104 - a pod's own addresses
             "max-model-len": str(limits.max_total_tokens),
             # In flight altogether, running and waiting; beyond it vLLM answers 503. Without it the queue has no end.
@@ -92,6 +95,7 @@ class VllmEngine(Engine):
             "DO_NOT_TRACK": "1",
             "HF_HUB_OFFLINE": "1",
             "NO_COLOR": "1",
+            "OTEL_SERVICE_NAME": replica.model,
             "TRANSFORMERS_OFFLINE": "1",
             "VLLM_NO_USAGE_STATS": "1",
             # The gateway has chosen the model. Bodies may still name another: that which falls back to this one, or

@@ -95,7 +95,7 @@ FOREIGN: Mapping[str, str] = {
     "max-top-n-tokens": "write max-logprobs",
     "max-waiting-tokens": "every step takes new prompts along",
     "otlp-endpoint": "write otlp-traces-endpoint",
-    "otlp-service-name": "traces bear the name vllm",
+    "otlp-service-name": "it is the model's name",
     "payload-limit": "set gateway.max_body",
     "prefill-chunking": "write enable-chunked-prefill: true or false",
     "prefix-caching": "write enable-prefix-caching: true or false",
