@@ -1,5 +1,6 @@
-"""The Pulumi program: stack file → settings → plan → platform → outputs."""
+"""The Pulumi program: stack file → settings → plan → platform → outputs; and the plugin for other languages."""
 
+import sys
 from pathlib import Path
 
 import pulumi
@@ -19,4 +20,10 @@ def main() -> None:
         pulumi.export(name, value)
 
 
-main()
+if sys.argv[1:]:
+    # A plugin is given the engine's address, a program nothing.
+    from infra.components import host
+
+    host.serve()
+else:
+    main()
