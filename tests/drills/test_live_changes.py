@@ -1,5 +1,6 @@
 """Everything that may change while a gateway runs, under 200 open streams: none is cut."""
 
+import time
 from dataclasses import replace
 
 from serving.gateway import Backend, Policy, Routing, Tenant, digest
@@ -13,12 +14,13 @@ LEAVING = 40
 NEXT_KEY = "sk-drill-canary-next-0d15ea5e"
 
 
-def test_keys_replicas_weights_and_models_change_under_200_streams(drill: Drill) -> None:
+def test_keys_replicas_weights_a_canarys_share_and_models_change_under_200_streams(drill: Drill) -> None:
     drill.secrets.append(NEXT_KEY)
-    weighted = model("chat", routing=Routing(Policy.WEIGHTED))
+    weighted = model("chat", routing=Routing(Policy.WEIGHTED), canary_percent=20)
     gate = drill.gateway(weighted, model("old"))
-    one, two, three = (drill.engine(name) for name in ("one", "two", "three"))
+    one, two, three, revised = (drill.engine(name) for name in ("one", "two", "three", "revised"))
     drill.join(gate, one, two)
+    drill.join(gate, revised, model="chat.canary")
     drill.join(gate, one, model="old")
     held = {"once": True, "rate": 10, "fake": {"hold": True, "gap_ms": 400}}
     with (
@@ -44,6 +46,13 @@ def test_keys_replicas_weights_and_models_change_under_200_streams(drill: Drill)
             gate.registry.add("chat", Backend(f"r{engine.port}", "127.0.0.1", engine.port, weight=weight))
         _served_by(drill, gate, staying, one, three)
         _all_open(staying, leaving, "weights changed")
+
+        assert drill.journal().begun_at("revised"), "the canary has streams"
+        for percent, least, most in ((50, 0.25, 0.75), (100, 1.0, 1.0), (0, 0.0, 0.0)):
+            chat = replace(gate.spec.models[0], canary_percent=percent)
+            gate.install(replace(gate.spec, models=(chat, *gate.spec.models[1:])))
+            assert least <= _canary_share(drill, staying) <= most
+            _all_open(staying, leaving, f"the canary's weight became {percent} %")
 
         gate.install(replace(gate.spec, models=(*gate.spec.models, model("new"))))
         drill.join(gate, two, model="new")
@@ -71,6 +80,15 @@ def _all_open(staying: Load, leaving: Load, after: str) -> None:
 
 def _models(gate: Gateway, key: str) -> int:
     return gate.call("GET", "/v1/models", key=key).status
+
+
+def _canary_share(drill: Drill, load: Load) -> float:
+    """Of the short calls from now on."""
+    load.ended(short=5)  # the gateway's worker has the new routes by then
+    now = time.monotonic()
+    load.ended(short=70)
+    calls = {call.id for call in load.mine().calls if not call.stream and call.sent > now and call.ended}
+    return len(drill.journal().asked_at("revised") & calls) / len(calls)
 
 
 def _served_by(drill: Drill, gate: Gateway, load: Load, light: EngineProcess, heavy: EngineProcess) -> None:
