@@ -11,7 +11,7 @@ from serving.gateway.provider import URL, Provider
 from serving.gateway.routing import Policy
 from serving.gateway.spec import GatewaySpec
 
-_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
+AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 """Where Debian and the images of the kit keep the certificates of the authorities."""
 _POLICIES = "load_balancing_policies"
 
@@ -90,7 +90,7 @@ def _provider(provider: Provider) -> Json:
             "sni": host,
             "common_tls_context": {
                 "validation_context": {
-                    "trusted_ca": {"filename": _AUTHORITIES},
+                    "trusted_ca": {"filename": AUTHORITIES},
                     "match_typed_subject_alt_names": [{"san_type": "DNS", "matcher": {"exact": host}}],
                 }
             },

@@ -13,6 +13,7 @@ journal gets one line an event: what was asked, begun, ended, and left by its cl
 import argparse
 import asyncio
 import json
+import ssl
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -152,8 +153,8 @@ class FakeEngine:
         await answer.write(b"data: [DONE]\n\n")
         return answer
 
-    def start(self) -> "FakeEngine":
-        """Listens; `port` is set when it returns."""
+    def start(self, tls: ssl.SSLContext | None = None) -> "FakeEngine":
+        """Listens, with TLS where there is a context; `port` is set when it returns."""
         self._loop = asyncio.new_event_loop()
         self._runner = web.AppRunner(self.app(), access_log=None, shutdown_timeout=0)
         started = threading.Event()
@@ -161,7 +162,7 @@ class FakeEngine:
         async def serve() -> None:
             await self._runner.setup()
             for port in (self.port, *[0] * self.more_ports):
-                await web.TCPSite(self._runner, "127.0.0.1", port, backlog=1024).start()
+                await web.TCPSite(self._runner, "127.0.0.1", port, backlog=1024, ssl_context=tls).start()
             self.port = self._runner.addresses[0][1]
             started.set()
 

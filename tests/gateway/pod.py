@@ -81,8 +81,13 @@ class Pod:
 
 
 @contextmanager
-def pod(folder: Path, ports: Mapping[str, int], *models: Model, https: bool = False, **fields: Any) -> Iterator[Pod]:
-    """A running gateway; `ports` are those of the servers by set of backends, all at 127.0.0.1 at first."""
+def pod(
+    folder: Path, ports: Mapping[str, int], *models: Model, certificate: dict[str, str] | None = None, **fields: Any
+) -> Iterator[Pod]:
+    """A running gateway; `ports` are those of the servers by set of backends, all at 127.0.0.1 at first.
+
+    With the files of a certificate it speaks HTTPS as well.
+    """
     made = {
         "port": free_port(),
         "admin_port": free_port(),
@@ -92,12 +97,14 @@ def pod(folder: Path, ports: Mapping[str, int], *models: Model, https: bool = Fa
         "workers": 2,
     }
     spec = GatewaySpec(**{**made, **fields})
-    mounts = Mounts(folder / "berth", "127.0.0.1", free_port(), free_port() if https else None)
+    mounts = Mounts(folder / "berth", "127.0.0.1", free_port(), free_port() if certificate else None)
     dns = FakeDns()
     running = Pod(spec, mounts, dns, dict(ports))
     for name in ports:
         dns.records[f"{name}.models.test"] = ["127.0.0.1"]
     running.mount()
+    if certificate:
+        running.folders["certificate"] = MountedFolder(mounts.certificate, certificate)
     errors = folder / "envoy.log"
     try:
         with errors.open("ab") as log:
