@@ -22,6 +22,8 @@ from infra.planning.text import GIB, duration
 _CPU_MEMORY = 2 * GIB
 """Router, tokenizer and threads of an encoder server without a GPU."""
 _CPU_MILLIS = 2000
+_LOCAL_WORKER_MILLIS = 500
+"""Half a core for each decoding thread of the local engine, which has two of them: its models are small."""
 _LOGS_BYTES = 10 * 10**9
 _UNPACKED = 2.2
 
@@ -121,10 +123,16 @@ def _without_gpu(request: ModelRequest) -> ModelPlan:
         ceiling=request.ceiling,
         memory_bytes=_cpu_memory_bytes(request),
         startup=startup_without_gpu(request.engine, request.shape.weights_bytes),
-        cpu_millis=_CPU_MILLIS,
+        cpu_millis=_cpu_millis(request),
         disk_bytes=int(image * _UNPACKED) + request.shape.weights_bytes + _LOGS_BYTES,
         why=("runs on CPUs of nodes that are there: gpu is none; speed and cost are not planned",),
     )
+
+
+def _cpu_millis(request: ModelRequest) -> int:
+    if request.engine == "local":
+        return _LOCAL_WORKER_MILLIS * int(request.options.get("workers", "2"))
+    return _CPU_MILLIS
 
 
 def _cpu_memory_bytes(request: ModelRequest) -> int:

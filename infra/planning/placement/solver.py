@@ -31,6 +31,8 @@ Pool = tuple[str, bool]
 
 def solve(problem: Problem) -> Solution:
     """Return a least-cost placement. Raises UnsolvableError when there is none."""
+    if not problem.items:
+        return Solution(0.0, (), {}, {})
     smaller, kept = undominated(problem)
     slots: dict[int, int] = {}
     while True:
