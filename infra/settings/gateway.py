@@ -29,7 +29,8 @@ class Tenant(Section):
     next_key: Secret | None = None
     """A second valid key while clients change over; make it `key` when they have. Default: none."""
     requests_per_minute: Annotated[int, whole(1, 10_000_000, 600)] | None = None
-    """Most requests a minute. Default: no limit."""
+    """Most requests a minute; with several copies of the gateway each counts its share, by the least number of them.
+    Default: no limit."""
     tokens_per_minute: Annotated[int, whole(1, 10_000_000_000, 200_000)] | None = None
     """Most tokens a minute, prompts and answers together. Default: no limit."""
     priority: Annotated[Priority, choice(Priority, "a priority")] = Priority.NORMAL
@@ -98,6 +99,11 @@ class Gateway(Section):
     """Port on this machine, 1024 to 65535; on local only. Default: 8080."""
     replicas: ReplicasField = Replicas(min=2, max=4)
     """Copies of the gateway, on kubernetes and aws. Default: {min: 2, max: 4}."""
+    certificate: Annotated[str, text(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", "is not a Secret's name")] | None = Field(
+        default=None, examples=["api-tls"]
+    )
+    """Name of a Secret of type kubernetes.io/tls in the stack's namespace, for HTTPS on port 443; renewals are taken
+    over while it runs. Default: plain HTTP on port 80, for a load balancer that ends TLS itself."""
     workers: Annotated[int, whole(1, 64, 2)] = 2
     """Worker threads of each copy. Default: 2."""
     routing: RoutingField = Routing()

@@ -83,6 +83,7 @@ _ONLY_ON: dict[Path, tuple[Platform, ...]] = {
     ("gateway", "port"): (Platform.LOCAL,),
     ("gateway", "host"): (Platform.KUBERNETES, Platform.AWS),
     ("gateway", "replicas"): (Platform.KUBERNETES, Platform.AWS),
+    ("gateway", "certificate"): (Platform.KUBERNETES, Platform.AWS),
     ("monitoring", "prometheus_port"): (Platform.LOCAL,),
     ("kubernetes", "context"): (Platform.KUBERNETES,),
     ("kubernetes", "nodes"): (Platform.KUBERNETES,),
