@@ -2,6 +2,7 @@
 //! and a few members are remembered as positions.
 //!
 //! Total: any bytes give `Ok` or a `Fault`; nothing here indexes without a bound or recurses.
+use crate::scan::plain;
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -56,11 +57,11 @@ pub struct Request<'a> {
 
 /// Reads a request body.
 pub fn read(body: &[u8]) -> Parsed<Request<'_>> {
-    let mut c = Cursor { b: body, at: 0, high: 0 };
+    let mut c = Cursor { b: body, at: 0, high: false };
     let result = parse(&mut c, body);
     // JSON that was read to its end has bytes above ASCII only in its strings, and those are seen there: most bodies
     // need no pass of their own for this.
-    if c.high != 0 || result.is_err() {
+    if c.high || result.is_err() {
         if let Err(e) = std::str::from_utf8(body) {
             return Err(Fault { at: e.valid_up_to(), why: "not UTF-8" });
         }
@@ -216,19 +217,8 @@ fn choices(c: &mut Cursor<'_>, out: &mut u64) -> Parsed<()> {
 struct Cursor<'a> {
     b: &'a [u8],
     at: usize,
-    /// Not 0: a byte above ASCII was passed in a string.
-    high: u64,
-}
-
-/// Eight bytes of ones, and of the highest bits.
-const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGH: u64 = ONES * 0x80;
-
-/// Highest bits where a byte of `word` is `"` or `\\` or a control character, and perhaps in bytes after one of those.
-fn special(word: u64) -> u64 {
-    let (quote, slash) = (word ^ (ONES * 0x22), word ^ (ONES * 0x5c));
-    let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word;
-    (below(quote, 1) | below(slash, 1) | below(word, 0x20)) & HIGH
+    /// A byte above ASCII was passed in a string.
+    high: bool,
 }
 
 impl<'a> Cursor<'a> {
@@ -398,41 +388,13 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    /// Passes over the plain text here: most of a body. Stops in front of what `special` means, or of the last bytes.
-    fn plain(&mut self) {
-        let word = |eight: &[u8]| {
-            let mut word = [0; 8];
-            word.copy_from_slice(eight);
-            u64::from_le_bytes(word)
-        };
-        while let Some(chunk) = self.b.get(self.at..).and_then(|rest| rest.first_chunk::<32>()) {
-            let (mut stop, mut high) = (0, 0);
-            for eight in chunk.chunks_exact(8) {
-                stop |= special(word(eight));
-                high |= word(eight) & HIGH;
-            }
-            if stop != 0 {
-                break;
-            }
-            self.high |= high;
-            self.at += 32;
-        }
-        while let Some(eight) = self.b.get(self.at..).and_then(|rest| rest.first_chunk::<8>()) {
-            let word = word(eight);
-            let bits = special(word).trailing_zeros() & !7; // 64: none of the eight
-            self.high |= word & HIGH & 1u64.checked_shl(bits).map_or(u64::MAX, |b| b - 1);
-            self.at += bits as usize / 8;
-            if bits < 64 {
-                break;
-            }
-        }
-    }
-
     /// Passes over a string; the cursor is at its opening quote.
     fn string(&mut self) -> Parsed<()> {
         self.at += 1;
         loop {
-            self.plain();
+            let (n, high) = plain(self.b.get(self.at..).unwrap_or_default());
+            self.at += n;
+            self.high |= high;
             let Some(byte) = self.peek() else {
                 return self.fault("");
             };
@@ -456,7 +418,7 @@ impl<'a> Cursor<'a> {
                 }
                 0..=0x1f => return self.fault("a control character in a string must be escaped"),
                 _ => {
-                    self.high |= u64::from(byte & 0x80);
+                    self.high |= byte >= 0x80;
                     self.at += 1;
                 }
             }

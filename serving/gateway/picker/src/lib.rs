@@ -22,6 +22,7 @@ mod path;
 mod peers;
 mod pool;
 mod response;
+mod scan;
 mod sha256;
 mod stats;
 mod stream;
