@@ -65,7 +65,8 @@ def _check_objectives(request: ModelRequest) -> list[Problem]:
             problems.append(problem(f"{place}.{name}", f"{seconds:g} s", rule, f"add {request.place}.traffic"))
         if seconds is not None and request.gpu == "none":
             rule = "cannot be planned for on CPUs, whose speed is not known"
-            problems.append(problem(f"{place}.{name}", f"{seconds:g} s", rule, "set gpu: auto, or leave it out"))
+            way_out = "leave it out" if request.engine == "local" else "set gpu: auto, or leave it out"
+            problems.append(problem(f"{place}.{name}", f"{seconds:g} s", rule, way_out))
     if objectives.itl_p95 is not None and request.shape.task is Task.EMBED:
         rule = "means nothing for embeddings, which have one answer"
         problems.append(problem(f"{place}.itl_p95", f"{objectives.itl_p95:g} s", rule, "leave it out"))

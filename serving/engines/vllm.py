@@ -98,8 +98,8 @@ class VllmEngine(Engine):
             "OTEL_SERVICE_NAME": replica.model,
             "TRANSFORMERS_OFFLINE": "1",
             "VLLM_NO_USAGE_STATS": "1",
-            # The gateway has chosen the model. Bodies may still name another: that which falls back to this one, or
-            # what TGI's clients send ("tgi"), which TGI does not look at either.
+            # The gateway has chosen the model. Where the path names it, the body may say anything, such as the "tgi"
+            # of TGI's clients; TGI does not look at it either. Names of adapters still select them.
             "VLLM_SKIP_MODEL_NAME_VALIDATION": "1",
         }
 

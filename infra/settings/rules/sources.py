@@ -8,7 +8,7 @@ from infra.settings.models import Engine
 from infra.settings.settings import Platform
 from infra.settings.source import Source
 from infra.settings.translate import Finding
-from serving.store.kit import kit_names
+from serving.store.kit import EMBEDDINGS, KIT
 
 
 def sources(draft: Draft) -> Iterator[Finding]:
@@ -35,7 +35,7 @@ def _way_out(platform: Platform | None, source: Source, engine: Engine | None) -
             "nothing is downloaded there: put the weights into the store or a folder, and write store://… or file:///…"
         )
     if platform is Platform.KUBERNETES and source.scheme == "store":
-        known = kit_names()
+        known = _kit()
         if source.name in known:
             return None
         kit = f"of the store, pods have the kit's own models: {', '.join(known)}{did_you_mean(source.name, known)}"
@@ -51,4 +51,9 @@ _ELSEWHERE = "write hf://organisation/name@commit or s3://bucket/prefix"
 
 
 def _stores() -> str:
-    return " or ".join(f"store://{name}" for name in kit_names())
+    return " or ".join(f"store://{name}" for name in _kit())
+
+
+def _kit() -> list[str]:
+    """Names of the kit's own models."""
+    return sorted((*(file.parent.name for file in KIT.glob("*/config.json")), EMBEDDINGS))

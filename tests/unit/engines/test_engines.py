@@ -4,7 +4,8 @@ import sys
 
 import pytest
 
-from serving.engines import ENGINES, Api, Engine, EngineError, Limits, Replica, Task, engine
+from serving.engines import CONTAINER_PORT, ENGINES, Api, Engine, EngineError, Limits, Replica, Task, engine
+from serving.local_engine.options import parse
 
 LIMITS = Limits(max_input_tokens=3072, max_total_tokens=4096, max_concurrent_requests=32, max_queued_requests=96)
 SMALL = Limits(max_input_tokens=384, max_total_tokens=512, max_concurrent_requests=8, max_queued_requests=16)
@@ -37,6 +38,14 @@ def test_local_engine_is_started_by_this_python_with_every_limit():
         "--token-delay-ms": "2.5",
         "--workers": "2",
     }
+
+
+def test_local_engine_takes_its_command_in_a_container():
+    command = engine("local").container_command(replica(port=CONTAINER_PORT, gpu=False, options={"workers": "2"}))
+    assert command[:3] == ("python", "-m", "serving.local_engine")
+    taken = parse(command[3:])
+    assert (taken.host, taken.port, taken.workers) == ("0.0.0.0", 8080, 2)  # noqa: S104 - read, not bound
+    assert (taken.max_total_tokens, taken.max_queued_requests) == (512, 16)
 
 
 def test_port_may_be_a_placeholder():

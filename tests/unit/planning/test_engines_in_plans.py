@@ -6,15 +6,17 @@ import pytest
 
 from infra.planning import Plan, PlanError, plan
 from infra.planning.catalogue import gpus
+from infra.planning.checks import check_request
 from infra.planning.engine_check import planned_replica
 from infra.planning.engine_options import engine_options
 from infra.planning.fit import UTILISATION, Fit, Misfit, batch_tokens_of, fit
 from infra.planning.report import report
-from infra.planning.request import ModelRequest
-from infra.planning.shapes import find_shape
+from infra.planning.request import Demand, ModelRequest, Objectives
+from infra.planning.shapes import find_shape, shape_from_folder
 from infra.settings import Settings, load
 from serving.engines import engine
 from serving.engines.vllm import MEMORY_SHARE
+from serving.store.kit import KIT
 
 ROOT = Path(__file__).resolve().parents[3]
 LLAMA_8B = "meta-llama/Llama-3.1-8B-Instruct"
@@ -126,6 +128,30 @@ def test_a_batch_holds_what_is_not_split() -> None:
     split = fit(request("vllm"), gpus()["h100"], 1), fit(unsplit, gpus()["h100"], 1)
     assert [found.batch_tokens for found in split if isinstance(found, Fit)] == [4096, 8192]
     assert batch_tokens_of(request("vllm", context=64, concurrency=512), chunked=True) == 512, "a token a request"
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (request("vllm", "google-t5/t5-small", context=512), "vllm: does not serve t5 encoder-decoders; set tgi"),
+        (request("tgi", BGE, context=512), "tgi: does not serve bert encoders; set tei"),
+        (request("tei"), "tei: serves encoders only; set tgi or vllm"),
+        (request("vllm", gpu="none"), "none: vllm needs a GPU; set gpu: auto"),
+        (
+            request("local", gpu="none", objectives=Objectives(ttft_p95=1.0), demand=Demand(1.0, 100, 100)),
+            "1 s: cannot be planned for on CPUs, whose speed is not known; leave it out",
+        ),
+    ],
+)
+def test_models_that_an_engine_does_not_serve_are_refused(asked: ModelRequest, message: str) -> None:
+    assert [str(found).partition(" = ")[2] for found in check_request(asked)] == [message]
+
+
+def test_the_kits_ngrams_need_its_own_engine() -> None:
+    ngram = shape_from_folder(KIT / "ngram", "models.chat.source")
+    found = check_request(request("tgi", shape=ngram, context=512))
+    assert [str(each) for each in found] == ["models.chat.engine = tgi: does not serve ngram models; set local"]
+    assert not check_request(request("local", shape=ngram, context=512, gpu="none"))
 
 
 @pytest.mark.parametrize(
