@@ -133,10 +133,12 @@ class Model(Section):
     """One served model."""
 
     engine: Annotated[Engine, choice(Engine, "an engine")] = Field(examples=["tgi"])
-    """The server: tgi, vllm (text generation on GPUs), tei (embeddings) or local (this machine's CPU)."""
+    """The server: tgi, vllm (text generation on GPUs), tei (embeddings) or local (CPUs; in a cluster the kit's own
+    small models). From tgi to vllm is this one word: serving/engines/README.md says what differs."""
     source: SourceField = Field(examples=["hf://organisation/name@<40 hex digits>"])
-    """Where the weights come from: store://name[@version], hf://organisation/name@commit, s3://bucket/prefix,
-    file:///folder. A commit is needed, so that the weights cannot change under a running stack."""
+    """Where the weights come from: store://name[@version] (in a cluster one of the kit's own models),
+    hf://organisation/name@commit, s3://bucket/prefix, file:///folder. A commit is needed, so that the weights cannot
+    change under a running stack."""
     context: Annotated[int, whole(8, 10_000_000, 8192)] = Field(examples=[8192])
     """Tokens of a request, prompt and answer together."""
     max_output_tokens: Tokens | None = Field(default_factory=_max_output)
