@@ -1,8 +1,8 @@
 """Measures a running replica and writes a calibration file: `python -m infra.planning.measure URL ... --out FILE`.
 
-Speaks TGI's /generate_stream and /tokenize (TGI, the local engine). Prefill: time to the first token of lone prompts of
-growing length. Decode: time between tokens while so many requests run together. The replica must serve nobody else, and
-prompts differ from each other in their first words, so that no prefix cache answers for the arithmetic.
+Speaks TGI's protocol (TGI, the local engine) or vLLM's, by `--engine`. Prefill: time to the first token of lone prompts
+of growing length. Decode: time between tokens while so many requests run together. The replica must serve nobody else,
+and prompts differ from each other in their first words, so that no prefix cache answers for the arithmetic.
 """
 
 import argparse
@@ -34,29 +34,35 @@ class _Stream:
 class Replica:
     """A model server under measurement."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, engine: str = "tgi") -> None:
         if not url.startswith(("http://", "https://")):
             raise ValueError(f"{url} is not a URL; write one such as http://127.0.0.1:8080")
         self._url = url.rstrip("/")
+        self._vllm = engine == "vllm"
         self._count = 0
 
     def prompt(self, tokens: int) -> tuple[str, int]:
         """Return a new prompt of about so many tokens, and how many the server counts."""
         self._count += 1
         text = f"{self._count * 7919} " + " ".join(itertools.islice(itertools.cycle(_TEXT.split()), tokens))
-        counted = len(self._post("/tokenize", {"inputs": text}))
+        counted = self._tokens(text)
         words = text.split()
         text = " ".join(words[: max(1, len(words) * tokens // max(1, counted))])
-        return text, len(self._post("/tokenize", {"inputs": text}))
+        return text, self._tokens(text)
+
+    def _tokens(self, text: str) -> int:
+        if self._vllm:
+            return int(self._post("/tokenize", {"prompt": text})["count"])
+        return len(self._post("/tokenize", {"inputs": text}))
 
     def stream(self, prompt: str, new_tokens: int) -> _Stream:
         """Return the times of one streamed answer."""
-        body = {"inputs": prompt, "parameters": {"max_new_tokens": new_tokens, "do_sample": False}}
+        path, body = self._request(prompt, new_tokens)
         begin = time.perf_counter()
         moments = []
-        with self._open("/generate_stream", body) as answer:
+        with self._open(path, body) as answer:
             for line in answer:
-                if line.startswith(b"data:"):
+                if line.startswith(b"data:") and line[5:].strip() != b"[DONE]":
                     event = json.loads(line[5:])
                     if "error" in event:
                         raise RuntimeError(f"{self._url}: {event['error']}")
@@ -65,6 +71,15 @@ class Replica:
             raise RuntimeError(f"{self._url} streamed no token")
         gaps = tuple(later - earlier for earlier, later in itertools.pairwise(moments))
         return _Stream(moments[0] - begin, gaps)
+
+    def _request(self, prompt: str, new_tokens: int) -> tuple[str, dict[str, Any]]:
+        if self._vllm:
+            body = {"prompt": prompt, "max_tokens": new_tokens, "temperature": 0, "ignore_eos": True, "stream": True}
+            return "/v1/completions", body
+        return "/generate_stream", {
+            "inputs": prompt,
+            "parameters": {"max_new_tokens": new_tokens, "do_sample": False},
+        }
 
     def _post(self, path: str, body: Any) -> Any:
         with self._open(path, body) as answer:
@@ -109,14 +124,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--model", required=True, help="source name, e.g. meta-llama/Llama-3.1-8B-Instruct")
     parser.add_argument("--gpu", required=True, help="type as in stack files, e.g. l4")
     parser.add_argument("--shards", type=int, default=1)
-    parser.add_argument("--engine", default="tgi")
+    parser.add_argument("--engine", default="tgi", choices=("tgi", "vllm", "local"))
     parser.add_argument("--prompts", type=int, nargs="+", default=[128, 512, 1024, 2048], help="prompt tokens")
     parser.add_argument("--together", type=int, nargs="+", default=[1, 4, 8, 16], help="requests at once")
     parser.add_argument("--new-tokens", type=int, default=64)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args(arguments)
     try:
-        replica = Replica(options.url)
+        replica = Replica(options.url, options.engine)
         replica.stream(replica.prompt(options.prompts[0])[0], 4)  # the first request pays for lazy set-up
         points = prefill_points(replica, options.prompts)
         points += decode_points(replica, options.together, options.prompts[0], options.new_tokens)

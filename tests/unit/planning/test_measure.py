@@ -1,12 +1,15 @@
-"""The measuring job against a real replica of the local engine."""
+"""The measuring job against a real replica of the local engine, and against answers in vLLM's form."""
 
+import json
 import os
 import socket
 import subprocess
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -81,3 +84,36 @@ def test_writes_a_calibration_that_the_planner_reads(url: str, tmp_path: Path) -
 def test_a_replica_that_cannot_be_measured_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["replica", "--model", "m", "--gpu", "l4", "--out", "x"]) == 1
     assert "replica is not a URL" in capsys.readouterr().err
+
+
+class VllmAnswers(BaseHTTPRequestHandler):
+    """Answers as a vLLM 0.32 gives them: a word is a token."""
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.send_response(200)
+        self.end_headers()
+        if self.path == "/tokenize":
+            self.wfile.write(json.dumps({"count": len(asked["prompt"].split()), "max_model_len": 512}).encode())
+            return
+        assert (self.path, asked["stream"], asked["ignore_eos"]) == ("/v1/completions", True, True)
+        for _ in range(asked["max_tokens"]):
+            time.sleep(0.001)
+            self.wfile.write(b'data: {"object":"text_completion","choices":[{"index":0,"text":" the"}]}\n\n')
+        self.wfile.write(b"data: [DONE]\n\n")
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+def test_vllm_is_measured_by_its_own_protocol(tmp_path: Path) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), VllmAnswers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        arguments = ["--engine", "vllm", "--model", "m", "--gpu", "l4", "--prompts", "40", "--together", "1", "2"]
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        assert main([url, *arguments, "--new-tokens", "8", "--out", str(tmp_path / "m.json")]) == 0
+        server.shutdown()
+    (read,) = read_calibrations(tmp_path)
+    assert read.engine == "vllm"
+    assert [(point.kind, point.tokens) for point in read.points] == [("prefill", 40), ("decode", 1), ("decode", 2)]
+    assert all(point.seconds > 0.0005 for point in read.points)
