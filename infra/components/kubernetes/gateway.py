@@ -10,6 +10,7 @@ import pulumi_kubernetes as k8s
 from infra.components.kubernetes.gateway_config import Front, in_a_pod, sources
 from infra.components.kubernetes.gateway_network import network_policy, peers_service, service
 from infra.components.kubernetes.gateway_pod import autoscaler, budget, deployment
+from infra.components.kubernetes.making import child_of
 
 
 class GatewayReplicas(TypedDict):
@@ -79,8 +80,7 @@ class Gateway(pulumi.ComponentResource):
         super().__init__("berth:index:Gateway", name, {**args, "private": hidden}, opts)
         front = _front(name, args)
         front.check()
-        # What the whole component waits for holds for its children, too.
-        child = pulumi.ResourceOptions(parent=self, depends_on=(opts.depends_on if opts else None) or [])
+        child = child_of(self, opts)
 
         account = k8s.core.v1.ServiceAccount(
             name, metadata=_metadata(front, name), automount_service_account_token=False, opts=child

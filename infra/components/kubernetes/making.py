@@ -25,6 +25,14 @@ _SPELLED = {
 }
 
 
+def child_of(component: pulumi.Resource, opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions:
+    """Options of a component's children: what the whole component waits for (`opts`) holds for each of them.
+
+    The engine itself passes on nothing of it.
+    """
+    return pulumi.ResourceOptions(parent=component, depends_on=(opts.depends_on if opts else None) or [])
+
+
 def make(name: str, manifest: Mapping[str, Any], opts: pulumi.ResourceOptions) -> pulumi.Resource:
     """The resource `name` of a manifest: typed where the kind is one of Kubernetes' own."""
     fields = {key: value for key, value in manifest.items() if key not in ("apiVersion", "kind")}

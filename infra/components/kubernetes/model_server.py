@@ -3,7 +3,7 @@
 import pulumi
 
 from infra.components.kubernetes import names, server_objects
-from infra.components.kubernetes.making import make
+from infra.components.kubernetes.making import child_of, make
 from infra.components.kubernetes.rollout import Rollout
 from infra.components.kubernetes.server import Server
 from infra.components.kubernetes.server_args import ModelServerArgs
@@ -27,7 +27,7 @@ class ModelServer(pulumi.ComponentResource):
     def __init__(self, name: str, args: ModelServerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         server = Server.parse(name, args)
         super().__init__("berth:index:ModelServer", name, {**args}, opts)
-        child = pulumi.ResourceOptions(parent=self)
+        child = child_of(self, opts)
         account = make(name, server_objects.service_account(server), child)
         policy = make(name, server_objects.network_policy(server), child)
         pods = make(
@@ -35,18 +35,20 @@ class ModelServer(pulumi.ComponentResource):
             # been touched, and going back to it is no change at all.
             workload_name(server),
             workload(server),
-            pulumi.ResourceOptions(
-                parent=self,
-                depends_on=[account, policy],
-                custom_timeouts=_timeouts(limits(server)),
-                ignore_changes=["spec.replicas"] if server.scaling else [],
+            pulumi.ResourceOptions.merge(
+                child,
+                pulumi.ResourceOptions(
+                    depends_on=[account, policy],
+                    custom_timeouts=_timeouts(limits(server)),
+                    ignore_changes=["spec.replicas"] if server.scaling else [],
+                ),
             ),
         )
         make(
             name,
             server_objects.service(server),
             # The switch: requests go to the new pods when all of them are ready. The old ones go at the very end.
-            pulumi.ResourceOptions(parent=self, depends_on=[pods] if server.rollout is Rollout.BLUE_GREEN else []),
+            pulumi.ResourceOptions(parent=self, depends_on=[pods]) if server.rollout is Rollout.BLUE_GREEN else child,
         )
         make(name, server_objects.disruption_budget(server), child)
         if server.scaling:

@@ -8,6 +8,7 @@ import pulumi_kubernetes as k8s
 
 from infra.components.kubernetes import model_store_job as manifests
 from infra.components.kubernetes.labels import Role, labels, selector
+from infra.components.kubernetes.making import child_of
 from infra.components.kubernetes.model_store_args import ModelStoreArgs, StagedSourceArgs
 from serving.store import location
 
@@ -28,7 +29,7 @@ class ModelStore(pulumi.ComponentResource):
         token = pulumi.Output.secret(args["hub_token"]) if "hub_token" in args else None
         inputs = {**args, "hub_token": token} if token is not None else {**args}
         super().__init__("berth:index:ModelStore", name, inputs, opts)
-        self._name, self._args = name, args
+        self._name, self._args, self._child = name, args, child_of(self, opts)
         claim = manifests.claim_name(args.get("storage_class"))
         needed: list[pulumi.Resource] = [self._claim(claim), self._account(), self._policy()]
         if token is not None:
@@ -50,16 +51,14 @@ class ModelStore(pulumi.ComponentResource):
         # Classes that wait for the first pod bind when the first Job comes, and that Job is waited for.
         metadata = self._metadata(name, {"pulumi.com/skipAwait": "true"})
         spec = manifests.claim(size, self._args.get("storage_class"))
-        return k8s.core.v1.PersistentVolumeClaim(
-            f"{self._name}-{name}", metadata=metadata, spec=spec, opts=self._options()
-        )
+        return k8s.core.v1.PersistentVolumeClaim(f"{self._name}-{name}", metadata=metadata, spec=spec, opts=self._child)
 
     def _account(self) -> k8s.core.v1.ServiceAccount:
         return k8s.core.v1.ServiceAccount(
             f"{self._name}-account",
             metadata=self._metadata(manifests.SERVICE_ACCOUNT),
             automount_service_account_token=False,
-            opts=self._options(),
+            opts=self._child,
         )
 
     def _policy(self) -> k8s.networking.v1.NetworkPolicy:
@@ -67,7 +66,7 @@ class ModelStore(pulumi.ComponentResource):
             f"{self._name}-policy",
             metadata=self._metadata("model-store"),
             spec=manifests.network_policy(selector(Role.STORE, self._name)),
-            opts=self._options(),
+            opts=self._child,
         )
 
     def _secret(self, token: pulumi.Output[str]) -> k8s.core.v1.Secret:
@@ -75,7 +74,7 @@ class ModelStore(pulumi.ComponentResource):
             f"{self._name}-token",
             metadata=self._metadata(manifests.TOKEN_SECRET),
             string_data={manifests.TOKEN_KEY: token},
-            opts=self._options(),
+            opts=self._child,
         )
 
     def _job(
@@ -93,7 +92,7 @@ class ModelStore(pulumi.ComponentResource):
             f"{self._name}-{name}",
             metadata=self._metadata(name, {"berth.dev/source": source["source"], "pulumi.com/replaceUnready": "true"}),
             spec=manifests.job(source, image, claim, self._labels(), token=token),
-            opts=pulumi.ResourceOptions.merge(self._options(), options),
+            opts=pulumi.ResourceOptions.merge(self._child, options),
         )
 
     def _labels(self) -> dict[str, str]:
@@ -102,9 +101,6 @@ class ModelStore(pulumi.ComponentResource):
     def _metadata(self, name: str, annotations: dict[str, str] | None = None) -> dict[str, Any]:
         named = {"name": name, "namespace": self._args["namespace"], "labels": self._labels()}
         return {**named, "annotations": annotations} if annotations else named
-
-    def _options(self) -> pulumi.ResourceOptions:
-        return pulumi.ResourceOptions(parent=self)
 
 
 def distinct(sources: Sequence[StagedSourceArgs]) -> list[StagedSourceArgs]:
