@@ -8,9 +8,9 @@ from infra.settings import Settings
 
 FEATURES: Mapping[str, tuple[int, int]] = {
     "waits of a fixed time before a pod is told to stop (preStop sleep)": (1, 30),
-    "init containers that run on beside the server (sidecars)": (1, 29),
     "spreading only the pods of one revision over zones (matchLabelKeys)": (1, 27),
-    "evicting pods that are not ready whatever the disruption budget says": (1, 27),
+    "evicting pods that are not ready whatever the budget says (unhealthyPodEvictionPolicy)": (1, 27),
+    "Jobs that do not try again where it is of no use (podFailurePolicy)": (1, 26),
 }
 """What the kit's objects use, and the version in which each is on without being asked for."""
 MINIMUM = max(FEATURES.values())

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from infra.cluster import Client, Object
+from infra.components.kubernetes.model_store_job import claim_name
 from infra.platforms.kubernetes_checks.finding import STORAGE_CLASS, Finding, note
 from infra.settings import Settings
 
-CLAIM = "models"
 _DEFAULT = "storageclass.kubernetes.io/is-default-class"
 
 ONE_NODE = (
@@ -48,13 +48,13 @@ MANY_NODES = (
 
 def storage(client: Client, settings: Settings) -> Iterator[Finding]:
     """No such class, no default one, or one whose volumes cannot be shared by nodes."""
-    claim = client.find("v1", "PersistentVolumeClaim", CLAIM, settings.kubernetes.namespace)
+    wanted = settings.kubernetes.storage_class
+    claim = client.find("v1", "PersistentVolumeClaim", claim_name(wanted), settings.kubernetes.namespace)
     if claim is not None and claim.get("status", {}).get("phase") == "Bound":
         return
     classes = client.items("storage.k8s.io/v1", "StorageClass")
     shared = [_named(item) for item in classes if _many(item)]
     others = f"these can be shared: {', '.join(shared)}" if shared else "install one that can be, such as NFS or EFS"
-    wanted = settings.kubernetes.storage_class
     context = client.target.context
     if wanted:
         chosen = next((item for item in classes if item["metadata"]["name"] == wanted), None)
