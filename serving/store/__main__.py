@@ -5,55 +5,103 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from serving.store.errors import StoreError
+from serving.store.errors import RefusedError, StoreError
 from serving.store.folder import resolve, versions
-from serving.store.kit import stage_kit
-from serving.store.manifest import verify
+from serving.store.kit import stage_kit, stage_kit_model
+from serving.store.location import KitModel, parse
+from serving.store.plain.staging import stage_source
 from serving.store.staging import stage
+from serving.store.verifying import verify_folder
+
+REFUSED = 3
+"""Exit code when trying again is in vain: a Job then gives up at once."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code is 1 when it failed, with the reason on stderr."""
-    parser = argparse.ArgumentParser(prog="python -m serving.store", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    staging = commands.add_parser("stage", help="convert and store models; prints name@version lines")
-    staging.add_argument("sources", nargs="*", type=Path, metavar="DIR", help="model folders (default: the kit's own)")
-    staging.add_argument(
-        "--minilm", type=Path, metavar="DIR", help="folder of the MiniLM weights, staged with the kit's"
-    )
-    verifying = commands.add_parser("verify", help="hash the files of stored models and compare")
-    verifying.add_argument("models", nargs="*", metavar="NAME[@VERSION]", help="default: all")
-    listing = commands.add_parser("list", help="what is stored")
-    for command in (staging, verifying, listing):
-        command.add_argument("--root", type=Path, required=True, metavar="DIR", help="folder of the store")
-    options = parser.parse_args(arguments)
+    """Run one command; the exit code is 1 when it failed, 3 when it always will, with the reason on stderr."""
+    options = _parser().parse_args(arguments)
     try:
         return {"stage": _stage, "verify": _verify, "list": _list}[options.command](options)
     except (StoreError, OSError) as error:
-        print(f"store: {error}", file=sys.stderr)  # noqa: T201 - a command's message
-        return 1
+        _say(str(error))
+        return REFUSED if isinstance(error, RefusedError) else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m serving.store", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    staging = commands.add_parser(
+        "stage",
+        help="store models; prints name@version lines, or the folder below the root for sources with a scheme",
+    )
+    staging.add_argument(
+        "sources",
+        nargs="*",
+        metavar="SOURCE",
+        help="hf://org/name@commit, s3://bucket/prefix, file:///folder: stored as they are. A plain folder: converted "
+        "for the local engine (default: the kit's own). store://name@version: that model of the kit. A token for "
+        "the hub is read from the file that HF_TOKEN_PATH names",
+    )
+    staging.add_argument(
+        "--minilm", type=Path, metavar="DIR", help="folder of the MiniLM weights, staged with the kit's"
+    )
+    staging.add_argument("--bytes", type=int, metavar="N", help="refuse a source with a scheme that has more")
+    verifying = commands.add_parser(
+        "verify", help="compare stored models with their manifests: all of the small files and samples of large ones"
+    )
+    verifying.add_argument(
+        "models", nargs="*", metavar="FOLDER|NAME[@VERSION]", help="names need --root; default: all below it"
+    )
+    verifying.add_argument("--whole", action="store_true", help="hash every byte of large files too")
+    listing = commands.add_parser("list", help="what is stored")
+    for command, required in ((staging, True), (verifying, False), (listing, True)):
+        command.add_argument("--root", type=Path, required=required, metavar="DIR", help="folder of the store")
+    return parser
 
 
 def _stage(options: argparse.Namespace) -> int:
-    staged = [stage(source, options.root, report=_say) for source in options.sources]
+    for source in options.sources:
+        if "://" in source:
+            found = _stage_source(source, options.root, options.bytes)
+            print(found.relative_to(options.root))  # noqa: T201 - a command's output
+        else:
+            print(stage(Path(source), options.root, report=_say))  # noqa: T201 - a command's output
     if not options.sources or options.minilm:
-        staged += stage_kit(options.root, minilm=options.minilm, report=_say)
-    for version in staged:
-        print(version)  # noqa: T201 - a command's output
+        for version in stage_kit(options.root, minilm=options.minilm, report=_say):
+            print(version)  # noqa: T201 - a command's output
     return 0
 
 
+def _stage_source(source: str, root: Path, most_bytes: int | None) -> Path:
+    parsed = parse(source)
+    if isinstance(parsed, KitModel):
+        return stage_kit_model(parsed, root, report=_say)
+    return stage_source(source, root, most_bytes=most_bytes, report=_say)
+
+
 def _verify(options: argparse.Namespace) -> int:
-    chosen = [resolve(options.root, model) for model in options.models] or versions(options.root)
     failed = 0
-    for version in chosen:
-        try:
-            verify(version.path)
-            print(f"{version} ok")  # noqa: T201 - a command's output
-        except StoreError as error:
-            failed = 1
-            print(f"store: {error}", file=sys.stderr)  # noqa: T201 - a command's message
+    for model in options.models:
+        if "/" in model:
+            failed |= _verified(Path(model), model, whole=options.whole)
+    if options.root is not None:
+        names = [model for model in options.models if "/" not in model]
+        chosen = [resolve(options.root, name) for name in names] if options.models else versions(options.root)
+        for version in chosen:
+            failed |= _verified(version.path, str(version), whole=True)
+    elif not options.models or not all("/" in model for model in options.models):
+        raise StoreError("say which folder to verify, or where the store is: --root DIR")
     return failed
+
+
+def _verified(folder: Path, name: str, *, whole: bool) -> int:
+    try:
+        verify_folder(folder, whole=whole)
+    except StoreError as error:
+        _say(str(error))
+        return 1
+    print(f"{name} ok")  # noqa: T201 - a command's output
+    return 0
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -65,7 +113,7 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _say(line: str) -> None:
-    print(f"store: {line}", file=sys.stderr)  # noqa: T201 - a command's message
+    print(f"store: {line}", file=sys.stderr, flush=True)  # noqa: T201 - a command's message
 
 
 if __name__ == "__main__":
