@@ -6,7 +6,7 @@ what `up` would create. `make render STACK=x` writes it to build/render/x.
 
 from infra.render.collect import Made, collect
 from infra.render.errors import RenderError
-from infra.render.pages import pages
+from infra.render.pages import pages, secret_page
 from infra.render.write import write
 
-__all__ = ["Made", "RenderError", "collect", "pages", "write"]
+__all__ = ["Made", "RenderError", "collect", "pages", "secret_page", "write"]

@@ -40,12 +40,19 @@ class Made:
         return self.type.startswith(_KUBERNETES)
 
 
-def collect(program: Callable[[], object], stack: str, config: Mapping[str, str], secret_keys: list[str]) -> list[Made]:
+def collect(
+    program: Callable[[], object],
+    stack: str,
+    config: Mapping[str, str],
+    secret_keys: list[str],
+    stand_in: Callable[[str], str] = placeholder,
+) -> list[Made]:
     """Runs a program to its end; what it registered. Its own exceptions pass through.
 
-    Outputs of objects are their inputs. Outputs that a resource declares secret are placeholders.
+    Outputs of objects are their inputs. Outputs that a resource declares secret are what `stand_in` gives for
+    `resource.output`.
     """
-    recorder = _Recorder()
+    recorder = _Recorder(stand_in)
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     pulumi.runtime.set_mocks(recorder.mocks, project=PROJECT, stack=stack, preview=False, monitor=recorder)
@@ -73,8 +80,9 @@ class _Unused(Mocks):
 
 
 class _Recorder(MockMonitor):
-    def __init__(self) -> None:
+    def __init__(self, stand_in: Callable[[str], str]) -> None:
         super().__init__(_Unused())
+        self._stand_in = stand_in
         self.requests: dict[str, Any] = {}
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the protocol's name
@@ -87,7 +95,7 @@ class _Recorder(MockMonitor):
         self.requests[urn] = request
         answer = resource_pb2.RegisterResourceResponse(urn=urn, id=request.name, object=request.object)
         for output in request.additionalSecretOutputs:
-            answer.object[output] = placeholder(f"{request.name}.{output}")
+            answer.object[output] = self._stand_in(f"{request.name}.{output}")
         return answer
 
     def ReadResource(self, request: Any) -> Any:  # noqa: N802

