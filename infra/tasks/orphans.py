@@ -47,9 +47,10 @@ class Leftovers:
         """For a person; empty where there is nothing to tell."""
         lines = []
         if self.orphans:
-            lines.append(f"stack {stack} has left {len(self.orphans)} objects in cluster '{context}':")
+            many = f"{len(self.orphans)} object{'s' * (len(self.orphans) > 1)}"
+            lines.append(f"stack {stack} has left {many} in cluster '{context}':")
             lines += [f"  {orphan}" for orphan in self.orphans]
-            lines.append("Where none of them is wanted any more, remove them:")
+            lines.append("What is not wanted any more is removed by:")
             lines += [f"  {orphan.command(context)}" for orphan in self.orphans if not orphan.leaving]
         if self.unseen:
             lines.append(f"could not be looked through for leftovers: {', '.join(self.unseen)}")

@@ -8,8 +8,11 @@ import pytest
 
 from infra.cluster import Client as Reader
 from infra.cluster import Kubeconfig
+from infra.settings import load
+from infra.tasks import down, rollout_report
 from infra.tasks.orphans import leftovers
 from infra.tasks.rollout_report import Failed, failures
+from infra.tasks.session import Session
 from tests.support.cluster import CONTEXT, Behaviour, Cluster
 from tests.support.cluster.workloads import deployment, pod_spec
 from tests.support.kubernetes_api import Client, Object
@@ -82,6 +85,67 @@ def test_leftovers_of_a_stack_are_found_over_all_groups(
     api.delete("scheduling.k8s.io/v1", "PriorityClass", "orphans-first")
     until("nothing to be left", lambda: not leftovers(reader, "gone").orphans)
     assert leftovers(reader, "gone").text("gone", CONTEXT) == ""
+
+
+STACK_FILE = """\
+config:
+  berth:platform: kubernetes
+  berth:kubernetes: {context: CONTEXT, namespace: NAMESPACE}
+  berth:models: {tiny: {engine: local, source: store://tiny-gpt2, context: 512}}
+  berth:gateway: {host: llm.example.com}
+"""
+
+
+@pytest.fixture
+def session(cluster: Cluster, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Session:
+    """A checkout with a stack `gone` on the cluster."""
+    (tmp_path / "stacks").mkdir()
+    text = STACK_FILE.replace("CONTEXT", CONTEXT).replace("NAMESPACE", namespace)
+    (tmp_path / "stacks/Pulumi.gone.yaml").write_text(text)
+    monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig()))
+    return Session(tmp_path)
+
+
+def test_down_tells_what_is_left(
+    api: Client, session: Session, namespace: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    item: Object = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "left", "namespace": namespace}}
+    api.create(labelled(item))
+    down.look_for_orphans(session, "gone")
+    told = capsys.readouterr().err
+    assert "stack gone has left 1 object in cluster 'test':" in told
+    assert f"kubectl --context test --namespace {namespace} delete configmaps left" in told
+    api.delete("v1", "ConfigMap", "left", namespace)
+    down.look_for_orphans(session, "gone")
+    assert capsys.readouterr().err == ""
+
+
+def test_down_says_so_when_nobody_could_look(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
+    file = session.stack_file("gone")
+    file.write_text(file.read_text().replace(f"context: {CONTEXT}", "context: removed"))
+    down.look_for_orphans(session, "gone")
+    told = capsys.readouterr().err
+    assert "cluster 'removed' could not be looked through for leftovers of stack gone: kubeconfig " in told
+    file.write_text("config: {berth:platform: nowhere}")
+    down.look_for_orphans(session, "gone")
+    assert "nobody looked for leftovers there" in capsys.readouterr().err
+
+
+def test_a_failed_up_tells_the_reasons(
+    api: Client, session: Session, namespace: str, until: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    api.create(labelled(deployment("chat", namespace, 1, pod_spec(), Behaviour(crash=0.2))))
+    settings = load("gone", session.root)
+
+    def told() -> str:
+        rollout_report.report(settings)
+        return capsys.readouterr().err
+
+    until("the crash told", lambda: "CrashLoopBackOff" in told())
+    text = told()
+    assert "berth: Deployment chat: 0 of 1 new pods are ready" in text
+    assert "\n  pod chat-" in text
+    assert "it ended with 1 (Error)" in text
 
 
 def failed(reader: Reader, namespace: str) -> list[Failed]:
