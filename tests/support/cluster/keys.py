@@ -23,6 +23,11 @@ def make(folder: Path) -> None:
     _openssl("ec", "-in", str(key), "-pubout", "-out", str(folder / "service-accounts.pub"))
 
 
+def serving(folder: Path, name: str, host: str) -> None:
+    """Writes <name>.crt and .key of a server that the API server finds by `host`, signed by ca."""
+    _certificate(folder, name, "ca", "serverAuth", f"subjectAltName=DNS:{host}")
+
+
 def _authority(folder: Path, name: str) -> None:
     usage = "keyUsage=critical,keyCertSign,cRLSign,digitalSignature"
     _openssl("req", "-x509", *_NEW_KEY, "-subj", f"/CN=test-{name}", *_files(folder, name), "-addext", usage)
