@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from serving.engines import CONTAINER_PORT, EngineError, Limits, Replica, engine
+from images.lock import read
+from infra.planning.catalogue import gpus
+from serving.engines import CONTAINER_PORT, ENGINES, EngineError, Limits, Replica, engine
 
 GOLDEN = Path(__file__).parent / "golden"
 TEXT = Limits(8191, 8192, 16, 32, max_batch_prefill_tokens=4096)
@@ -106,3 +108,18 @@ def test_images_follow_the_compute_capability() -> None:
             with pytest.raises(EngineError, match=r"needs an NVIDIA GPU of compute capability 7\.5 or more"):
                 engine(name).image(weak)
     assert engine("local").image(None) == engine("local").image(9.0) == "local"
+
+
+def test_images_are_locked_at_the_releases_that_the_adapters_were_written_for() -> None:
+    """A new tag is a reason to read the engine's flags, metrics and statuses again, not only to pull."""
+    pins = read()
+    tei = {f"tei-{each}": tag for each, tag in (("cpu", "cpu-1.9"), ("75", "turing-1.9"), ("90", "hopper-1.9"))}
+    for name, tag in {"tgi": "3.3.7", "vllm": "v0.32.0", **tei}.items():
+        assert pins[name].tag == tag
+    capabilities = {gpu.capability for gpu in gpus().values() if not gpu.neuron}
+    for made in ENGINES.values():
+        for capability in (None, *sorted(capabilities)):
+            try:
+                assert made.image(capability) in pins
+            except EngineError:
+                assert made.name != "local"
