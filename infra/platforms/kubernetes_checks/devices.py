@@ -14,6 +14,8 @@ from infra.settings.messages import Path
 
 PRODUCT = "nvidia.com/gpu.product"
 RESOURCE = "nvidia.com/gpu"
+ASKED_NODES = 30
+"""Of more than these the pods are not looked at: it would take too long."""
 
 
 def devices(client: Client, settings: Settings, plan: Plan) -> Iterator[Finding]:
@@ -24,7 +26,7 @@ def devices(client: Client, settings: Settings, plan: Plan) -> Iterator[Finding]
         for name, pool in bought.items():
             yield from _node_class(client, name, pool)
         if not bought:
-            yield from _there(client, need, pools)
+            yield from _there(client, settings.kubernetes.namespace, need, pools)
 
 
 def selected_by(gpu: str, pools: Mapping[str, NodePool]) -> Mapping[str, str]:
@@ -33,7 +35,7 @@ def selected_by(gpu: str, pools: Mapping[str, NodePool]) -> Mapping[str, str]:
     return dict(labels) or {PRODUCT: gpus()[gpu].product}
 
 
-def _there(client: Client, need: GpuNeed, pools: Mapping[str, NodePool]) -> Iterator[Finding]:
+def _there(client: Client, namespace: str, need: GpuNeed, pools: Mapping[str, NodePool]) -> Iterator[Finding]:
     path: Path = (*NODES, next(iter(pools))) if pools else NODES
     labels = selected_by(need.gpu, pools)
     selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
@@ -62,9 +64,33 @@ def _there(client: Client, need: GpuNeed, pools: Mapping[str, NodePool]) -> Iter
             f"{total} GPUs of type {need.gpu} are enough for the plan ({need.planned}), not for all replicas at their"
         )
         yield note(path, f"{rule} most while one is replaced ({need.most}); some pods will wait then")
+    yield from _taken(client, namespace, need, path, nodes)
     down = sorted(node["metadata"]["name"] for node in nodes if not _usable(node))
     if down:
         yield note(path, f"{len(down)} of {len(nodes)} nodes with {selector} take no pods now: {', '.join(down[:5])}")
+
+
+def _taken(client: Client, own: str, need: GpuNeed, path: Path, nodes: Sequence[Object]) -> Iterator[Finding]:
+    """Too few left by pods of others. No more than a note: those may end, or have a lower priority and be evicted."""
+    total = sum(map(_allocatable, nodes))
+    if len(nodes) > ASKED_NODES or total < need.planned:
+        return
+    holders: Counter[str] = Counter()
+    for node in nodes:
+        for pod in client.items("v1", "Pod", fields=f"spec.nodeName={node['metadata']['name']}"):
+            if pod.get("status", {}).get("phase") not in ("Succeeded", "Failed"):
+                holders[pod["metadata"]["namespace"]] += _requested(pod)
+    others = {name: count for name, count in sorted(holders.items()) if count and name != own}
+    free = total - sum(others.values())
+    if free < need.planned:
+        whose = ", ".join(f"{count} in namespace {name}" for name, count in others.items())
+        rule = f"of {total} GPUs of type {need.gpu} pods of others hold {total - free} ({whose})"
+        yield note(path, f"{rule}; the plan takes {need.planned}, so some of its pods will wait for them")
+
+
+def _requested(pod: Object) -> int:
+    containers = pod["spec"].get("containers") or []
+    return sum(int(((one.get("resources") or {}).get("limits") or {}).get(RESOURCE, 0)) for one in containers)
 
 
 def _short(need: GpuNeed, total: int, wanted: str) -> str:

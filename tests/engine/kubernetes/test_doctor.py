@@ -15,6 +15,7 @@ from infra.tasks import doctor
 from infra.tasks.session import Session
 from tests.support.cluster import CONTEXT, Cluster, crds
 from tests.support.cluster.nodes import Nodes
+from tests.support.cluster.workloads import pod, pod_spec
 from tests.support.kubernetes_api import Client, Object
 
 STACK = "test"
@@ -231,6 +232,17 @@ def test_fewer_gpus_than_the_plan_takes_are_told(stack: Stack) -> None:
     assert stack.problems() == []
     (note,) = stack.notes()
     assert "2 GPUs of type l4 are enough for the plan (2), not for all replicas at their most while one" in note
+
+
+@pytest.mark.usefixtures("shared")
+def test_gpus_that_others_hold_are_told(api: Client, stack: Stack, namespace: str, until: Any) -> None:
+    spec = pod_spec(gpus=1, selector={"nvidia.com/gpu.product": "NVIDIA-L4"})
+    for name in ("one", "two"):
+        api.create(pod(name, namespace, spec))
+    until("the pods", lambda: all(item["spec"].get("nodeName") for item in api.items("v1", "Pod", namespace)))
+    assert stack.problems() == []
+    (note,) = stack.notes()
+    assert f"of 2 GPUs of type l4 pods of others hold 2 (2 in namespace {namespace}); the plan takes 1" in note
 
 
 @pytest.mark.usefixtures("shared")
