@@ -20,6 +20,10 @@ _NEVER = 1_000_000
 """A target so high that the signal can keep one replica, and never asks for a second."""
 
 
+_BOUNDS = (("stabilization_seconds", 0, 3600), ("up_period_seconds", 1, 1800), ("down_period_seconds", 1, 1800))
+"""Of the API server, for an autoscaler's behavior."""
+
+
 class ScalingError(ValueError):
     """Arguments that make no scaler; `str()` lists every reason, one a line."""
 
@@ -145,8 +149,13 @@ def _problems(scaling: ScalingArgs) -> list[str]:
     if not 0 <= least < most:
         found.append(f"min is {least:g} and max {most:g}; give 0 <= min < max, or no scaler for a fixed number")
     for key in ("in_flight", "queue"):
-        if (value := scaling.get(key, 1)) <= 0:  # type: ignore[operator]
+        if (value := float(scaling.get(key, 1))) <= 0:  # type: ignore[arg-type]
             found.append(f"{key} is {value:g}; it must be more than 0")
+    for key, low, high in _BOUNDS:
+        if not low <= (value := float(scaling.get(key, low))) <= high:  # type: ignore[arg-type]
+            found.append(f"{key} is {value:g}; Kubernetes takes {low} to {high}")
+    if not 1 <= (blind := scaling.get("blind_replicas", 1)) <= max(most, 1):
+        found.append(f"blind_replicas is {blind:g}; it must be from 1 to max, {most:g}: 0 would let an error stop all")
     for floor in scaling.get("floors", []):
         if not max(least, 1) <= floor["replicas"] <= most:
             found.append(f"a floor has {floor['replicas']:g} replicas; it must be between min and max, and at least 1")
