@@ -21,7 +21,7 @@ from serving.gateway.care import Dns
 from serving.gateway.clusters import clusters, resolved
 from serving.gateway.envoy import Json, discovery
 from serving.gateway.listeners import ROUTES, listener
-from serving.gateway.metrics import metrics
+from serving.gateway.metrics import metrics, started_cluster, started_route
 from serving.gateway.routes import routes
 from serving.gateway.spec import GatewaySpec
 from serving.gateway.tls import certificate, secured
@@ -95,18 +95,19 @@ def start_files(spec: GatewaySpec, mounts: Mounts) -> Files:
     }
 
 
-def cluster_files(spec: GatewaySpec, sources: Mapping[str, Source]) -> Files:
+def cluster_files(spec: GatewaySpec, sources: Mapping[str, Source], mounts: Mounts) -> Files:
     """Servers of every model, by name; nothing secret. `sources` has an entry for each of the models' backends.
 
     Raises KeyError for a set of backends without a source.
     """
-    found = clusters(spec, lambda name: _source(name, sources))
+    found = [*clusters(spec, lambda name: _source(name, sources)), started_cluster(mounts.metrics_port)]
     return {"cds.json": discovery("config.cluster.v3.Cluster", found)}
 
 
 def route_files(spec: GatewaySpec) -> Files:
     """Routes, digests of tenants' keys, limits, keys of providers and peers: secret."""
-    return {"rds.json": discovery("config.route.v3.RouteConfiguration", [{**routes(spec), "validate_clusters": False}])}
+    made = _routes(spec) | {"validate_clusters": False}
+    return {"rds.json": discovery("config.route.v3.RouteConfiguration", [made])}
 
 
 def static(spec: GatewaySpec, sources: Mapping[str, Source], mounts: Mounts) -> Json:
@@ -114,13 +115,23 @@ def static(spec: GatewaySpec, sources: Mapping[str, Source], mounts: Mounts) -> 
     would take."""
     alone = replace(spec, peers=None)
     found = metrics(spec, mounts.metrics_host, mounts.metrics_port)
-    configured = {"route_config": {**routes(alone), "validate_clusters": True}}
+    configured = {"route_config": _routes(alone)}
     return base(alone) | {
         "static_resources": {
             "listeners": [*found["listeners"], listener(alone, configured)],
-            "clusters": [*found["clusters"], *clusters(alone, lambda name: _source(name, sources))],
+            "clusters": [
+                *found["clusters"],
+                started_cluster(mounts.metrics_port),
+                *clusters(alone, lambda name: _source(name, sources)),
+            ],
         }
     }
+
+
+def _routes(spec: GatewaySpec) -> Json:
+    made = routes(spec)
+    (host,) = made["virtual_hosts"]
+    return {**made, "virtual_hosts": [{**host, "routes": [started_route(), *host["routes"]]}]}
 
 
 def _source(name: str, sources: Mapping[str, Source]) -> Json:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from infra.toolchain import ensure
@@ -48,12 +49,14 @@ class Pod:
         """All folders, as before the first start of a container."""
         self.folders = {
             "start": MountedFolder(self.mounts.start, _texts(start_files(self.spec, self.mounts))),
-            "clusters": MountedFolder(self.mounts.clusters, _texts(cluster_files(self.spec, self.sources(self.spec)))),
+            "clusters": MountedFolder(
+                self.mounts.clusters, _texts(cluster_files(self.spec, self.sources(self.spec), self.mounts))
+            ),
             "routes": MountedFolder(self.mounts.routes, _texts(route_files(self.spec))),
         }
 
     def swap_clusters(self, spec: GatewaySpec) -> None:
-        self.folders["clusters"].swap(_texts(cluster_files(spec, self.sources(spec))))
+        self.folders["clusters"].swap(_texts(cluster_files(spec, self.sources(spec), self.mounts)))
 
     def swap_routes(self, spec: GatewaySpec) -> None:
         self.folders["routes"].swap(_texts(route_files(spec)))
@@ -82,11 +85,16 @@ class Pod:
 
 @contextmanager
 def pod(
-    folder: Path, ports: Mapping[str, int], *models: Model, certificate: dict[str, str] | None = None, **fields: Any
+    folder: Path,
+    ports: Mapping[str, int],
+    *models: Model,
+    certificate: dict[str, str] | None = None,
+    mounted: Mapping[str, dict[str, str]] = MappingProxyType({}),
+    **fields: Any,
 ) -> Iterator[Pod]:
     """A running gateway; `ports` are those of the servers by set of backends, all at 127.0.0.1 at first.
 
-    With the files of a certificate it speaks HTTPS as well.
+    With the files of a certificate it speaks HTTPS as well; `mounted` are folders with other files than it should have.
     """
     made = {
         "port": free_port(),
@@ -103,6 +111,8 @@ def pod(
     for name in ports:
         dns.records[f"{name}.models.test"] = ["127.0.0.1"]
     running.mount()
+    for name, files in mounted.items():
+        running.folders[name].swap(files)
     if certificate:
         running.folders["certificate"] = MountedFolder(mounts.certificate, certificate)
     errors = folder / "envoy.log"

@@ -134,7 +134,7 @@ class Front:
 
     def clusters(self) -> dict[str, str]:
         """Servers by model, as text by file name."""
-        return _texts(mounted.cluster_files(self.spec, self.sources))
+        return _texts(mounted.cluster_files(self.spec, self.sources, self.mounts))
 
     def routes(self, private: Mapping[str, Any], peers_key: str | None) -> dict[str, str]:
         """Routes with everything secret, as text by file name. Raises SpecError."""

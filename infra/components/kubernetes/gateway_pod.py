@@ -7,7 +7,7 @@ from typing import Any
 from infra.components.kubernetes.gateway_config import ADMIN_PORT, LINGER_SECONDS, NOTICE_SECONDS, Front
 from infra.components.kubernetes.names import GATEWAY_METRICS_PORT, GATEWAY_PORT, GATEWAY_TLS_PORT, PEERS_PORT
 from serving import gateway
-from serving.gateway.metrics import LIVE_PATH, READY_PATH
+from serving.gateway.metrics import LIVE_PATH, READY_PATH, STARTED_PATH
 
 Manifest = dict[str, Any]
 
@@ -129,7 +129,7 @@ def _container(front: Front, image: Any) -> Manifest:
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         },
-        "startupProbe": {**_get(READY_PATH), "periodSeconds": 2, "failureThreshold": 60, "timeoutSeconds": 2},
+        "startupProbe": {**_get(STARTED_PATH, "http"), "periodSeconds": 2, "failureThreshold": 60, "timeoutSeconds": 3},
         # Fails when the pod drains, at once.
         "readinessProbe": {**_get(READY_PATH), "periodSeconds": 5, "failureThreshold": 1, "timeoutSeconds": 3},
         # Generous: a restart cuts every stream.
@@ -139,8 +139,8 @@ def _container(front: Front, image: Any) -> Manifest:
     }
 
 
-def _get(path: str) -> Manifest:
-    return {"httpGet": {"path": path, "port": "metrics", "scheme": "HTTP"}}
+def _get(path: str, port: str = "metrics") -> Manifest:
+    return {"httpGet": {"path": path, "port": port, "scheme": "HTTP"}}
 
 
 def drain_command(front: Front) -> list[str]:
