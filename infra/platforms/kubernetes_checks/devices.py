@@ -51,8 +51,8 @@ def _there(client: Client, namespace: str, need: GpuNeed, pools: Mapping[str, No
         yield Finding(path, f"{rule}: the device plugin is missing; install the NVIDIA GPU operator or device plugin")
         return
     largest = max(counts.values())
-    if largest < need.shards:
-        rule = f"no node with {selector} has more than {largest} GPUs, and a replica is planned on {need.shards}"
+    if largest < need.of_a_pod:
+        rule = f"no node with {selector} has more than {largest} GPUs, and a pod is planned on {need.of_a_pod}"
         yield Finding(path, f"{rule} ({wanted}); set gpus to what the nodes have, so that the plan fits")
     if total < need.planned:
         if _scales_nodes(client):

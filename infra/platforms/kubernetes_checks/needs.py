@@ -98,6 +98,10 @@ KARPENTER = Extension(
 )
 
 
+MOST_OF_A_NODE = 16
+"""GPUs; a replica with more has several pods."""
+
+
 @dataclass(frozen=True, slots=True)
 class GpuNeed:
     """GPUs of one type that a stack wants at the same time."""
@@ -108,8 +112,8 @@ class GpuNeed:
     """At the planned traffic, canaries and shadows included."""
     most: int
     """At every ceiling, and while the largest model that surges is replaced."""
-    shards: int
-    """Most on one node."""
+    of_a_pod: int
+    """Most that one pod asks for."""
     models: Mapping[str, str]
     """By model, how its share comes about: `2 x 4`."""
 
@@ -117,6 +121,9 @@ class GpuNeed:
 def gpu_needs(settings: Settings, plan: Plan) -> list[GpuNeed]:
     """By type, in the order of their names."""
     rows: dict[str, list[tuple[str, int, int, int, int]]] = {}
+    largest: dict[str, int] = {}
+    for pool in settings.kubernetes.nodes.values():
+        largest[pool.gpu] = max(largest.get(pool.gpu, 0), pool.gpus)
     for model in plan.models:
         if model.gpu is None:
             continue
@@ -132,7 +139,7 @@ def gpu_needs(settings: Settings, plan: Plan) -> list[GpuNeed]:
             gpu=device,
             planned=sum(shards * now for _, shards, now, _, _ in found),
             most=sum(shards * most for _, shards, _, most, _ in found) + max(row[4] for row in found),
-            shards=max(row[1] for row in found),
+            of_a_pod=min(max(row[1] for row in found), largest.get(device) or MOST_OF_A_NODE),
             models={name: f"{now} x {shards}" for name, shards, now, _, _ in found},
         )
         for device, found in sorted(rows.items())

@@ -36,7 +36,7 @@ class Stack:
     root: Path
     kubeconfig: Path
 
-    def write(self, models: Mapping[str, Any] | None = None, **kubernetes: Any) -> None:
+    def write(self, models: Mapping[str, Any] | None = None, certificate: str = "", **kubernetes: Any) -> None:
         """`kubernetes` is laid over the section of that name."""
         section = {
             "context": CONTEXT,
@@ -48,7 +48,7 @@ class Stack:
             "berth:platform": "kubernetes",
             "berth:kubernetes": section,
             "berth:models": dict(models or {"chat": CHAT}),
-            "berth:gateway": {"host": "llm.example.com"},
+            "berth:gateway": {"host": "llm.example.com", **({"certificate": certificate} if certificate else {})},
         }
         folder = self.root / "stacks"
         folder.mkdir(exist_ok=True)
@@ -319,6 +319,25 @@ def test_a_namespace_on_its_way_out_is_told_with_what_holds_it(
     assert f"'{name}' is being deleted" in problem
     assert "wait until it is gone, or name another" in problem
     api.patch("v1", "ConfigMap", "held", {"metadata": {"finalizers": None}}, name)
+
+
+@pytest.mark.usefixtures("shared")
+def test_a_certificate_must_be_one(api: Client, stack: Stack, claimed: Any) -> None:
+    name = claimed({"app.kubernetes.io/managed-by": "berth", "berth.dev/stack": STACK})
+    stack.write(namespace=name, certificate="api-tls")
+    (note,) = stack.notes()
+    assert f"gateway.certificate: 'api-tls' is not in namespace {name} yet, and the gateway's pods wait for it" in note
+    api.create({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "api-tls", "namespace": name}})
+    (problem,) = stack.problems()
+    assert "'api-tls' is a Secret of type Opaque; one of type kubernetes.io/tls is needed" in problem
+
+
+@pytest.mark.usefixtures("shared")
+def test_a_pod_must_fit_on_a_node(stack: Stack) -> None:
+    stack.write({"chat": {**CHAT, "shards": 2}}, nodes={"small": {"gpu": "l4", "gpus": 2, "nodes": 1}})
+    (problem,) = stack.problems()
+    assert "no node with nvidia.com/gpu.product=NVIDIA-L4 has more than 1 GPUs, and a pod is planned on 2" in problem
+    assert "set gpus to what the nodes have" in problem
 
 
 def test_storage_classes_are_judged_by_what_they_can_share(api: Client, stack: Stack) -> None:
