@@ -31,6 +31,6 @@ def certificate(folder: Path, *names: str) -> Certificate:
     alternatives = ",".join(f"DNS:{name}" for name in names)
     kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
     extensions = ["-addext", f"subjectAltName={alternatives}", "-addext", "basicConstraints=critical,CA:TRUE"]
-    files = ["-subj", f"/CN={names[0]}", "-keyout", made.key, "-out", made.chain]
+    files = ["-subj", f"/CN={names[0]}", "-keyout", str(made.key), "-out", str(made.chain)]
     subprocess.run(["openssl", "req", "-x509", *kind, *extensions, *files], check=True, capture_output=True)
     return made

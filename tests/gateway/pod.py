@@ -96,7 +96,7 @@ def pod(
 
     With the files of a certificate it speaks HTTPS as well; `mounted` are folders with other files than it should have.
     """
-    made = {
+    made: dict[str, Any] = {
         "port": free_port(),
         "admin_port": free_port(),
         "models": models or (model(),),

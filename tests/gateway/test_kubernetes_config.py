@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from tests.gateway.harness import KEY, TENANT, model, until
 from tests.gateway.pod import Pod, pod
 
 Engines = Callable[[int], list[FakeEngine]]
-LONG = {"stream": True, "fake": {"tokens": 30, "gap_ms": 100}}
+LONG: dict[str, Any] = {"stream": True, "fake": {"tokens": 30, "gap_ms": 100}}
 DONE = b"data: [DONE]\n\n"
 NEW_KEY = "sk-test-acme-9876543210"
 
@@ -171,8 +172,8 @@ def drain_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The program of images/gateway, built as its image builds it."""
     target = tmp_path_factory.mktemp("drain")
     crate = Path(__file__).parents[2] / "images/gateway/drain/Cargo.toml"
-    build = ["cargo", "build", "--release", "--locked", "--offline", "--quiet", "--manifest-path", crate]
-    subprocess.run([*build, "--target-dir", target], check=True)
+    build = ["cargo", "build", "--release", "--locked", "--offline", "--quiet"]
+    subprocess.run([*build, "--manifest-path", str(crate), "--target-dir", str(target)], check=True)
     return target / "release/berth-drain"
 
 

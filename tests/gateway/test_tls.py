@@ -22,7 +22,7 @@ from tests.support.mounted_folder import MountedFolder
 
 Engines = Callable[[int], list[FakeEngine]]
 HOST = "api.example.test"
-LONG = {"stream": True, "fake": {"tokens": 30, "gap_ms": 100}}
+LONG: dict[str, Any] = {"stream": True, "fake": {"tokens": 30, "gap_ms": 100}}
 
 
 @contextmanager

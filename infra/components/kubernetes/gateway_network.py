@@ -12,13 +12,13 @@ from infra.components.kubernetes.names import (
     PEERS_PORT,
     SERVER_PORT,
 )
+from infra.components.kubernetes.network import dns, pods, tcp, udp
 from serving.gateway.provider import URL
 
 Manifest = dict[str, Any]
 
 _PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16")
 """Addresses of clusters and clouds themselves, the metadata service among them."""
-_PROMETHEUS = {NAME: str(Role.PROMETHEUS)}
 
 
 def service(front: Front) -> Manifest:
@@ -53,25 +53,23 @@ def network_policy(front: Front) -> Manifest:
 
 def _ingress(front: Front) -> Iterator[Manifest]:
     # Clients, from anywhere. The kubelet's probes pass without a rule.
-    yield {"ports": [_port(GATEWAY_TLS_PORT if front.certificate else GATEWAY_PORT)]}
-    yield {"from": [{"podSelector": {"matchLabels": _PROMETHEUS}}], "ports": [_port(GATEWAY_METRICS_PORT)]}
+    yield {"ports": [tcp(GATEWAY_TLS_PORT if front.certificate else GATEWAY_PORT)]}
+    yield {"from": [pods({NAME: str(Role.PROMETHEUS)})], "ports": [tcp(GATEWAY_METRICS_PORT)]}
     if front.peers:
-        yield {"from": [{"podSelector": {"matchLabels": front.selector}}], "ports": [_port(PEERS_PORT, "UDP")]}
+        yield {"from": [pods(front.selector)], "ports": [udp(PEERS_PORT)]}
 
 
 def _egress(front: Front) -> Iterator[Manifest]:
-    # Names: the cluster's name server is a pod, or an address of the node (NodeLocal DNSCache).
-    yield {"ports": [_port(53, "UDP"), _port(53)]}
-    servers = {NAME: str(Role.SERVER), STACK: front.stack}
-    yield {"to": [{"podSelector": {"matchLabels": servers}}], "ports": [_port(SERVER_PORT)]}
+    yield dns()
+    yield {"to": [pods({NAME: str(Role.SERVER), STACK: front.stack})], "ports": [tcp(SERVER_PORT)]}
     if front.peers:
-        yield {"to": [{"podSelector": {"matchLabels": front.selector}}], "ports": [_port(PEERS_PORT, "UDP")]}
+        yield {"to": [pods(front.selector)], "ports": [udp(PEERS_PORT)]}
     if ports := sorted({_url_port(provider.url) for provider in front.spec.providers}):
         public = [
             {"ipBlock": {"cidr": "0.0.0.0/0", "except": list(_PRIVATE)}},
             {"ipBlock": {"cidr": "::/0", "except": ["fc00::/7", "fe80::/10"]}},
         ]
-        yield {"to": public, "ports": [_port(port) for port in ports]}
+        yield {"to": public, "ports": [tcp(port) for port in ports]}
 
 
 def _url_port(url: str) -> int:
@@ -79,7 +77,3 @@ def _url_port(url: str) -> int:
     if matched and matched[3]:
         return int(matched[3])
     return 80 if url.startswith("http:") else 443
-
-
-def _port(port: int, protocol: str = "TCP") -> Manifest:
-    return {"port": port, "protocol": protocol}

@@ -153,7 +153,11 @@ def test_evictions_wait_for_each_other_and_a_scaler_keeps_its_word(program: Prog
     write(program, space, replicas={"min": 2, "max": 4})
     program.up()
     until("the scaler has raised it", lambda: len(pods(api, space)) == 2)
-    allowed = lambda: api.get("policy/v1", "PodDisruptionBudget", "gateway", space)["status"]["disruptionsAllowed"]  # noqa: E731
+
+    def allowed() -> int:
+        status = api.get("policy/v1", "PodDisruptionBudget", "gateway", space)["status"]
+        return int(status["disruptionsAllowed"])
+
     until("the budget has counted", lambda: allowed() == 1)
     one, other = pods(api, space)
     api.evict(one, space)

@@ -6,7 +6,7 @@ from base64 import b64decode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import pulumi
 from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs, Mocks
@@ -18,7 +18,7 @@ from serving.gateway import GatewaySpec, Model, Provider, Timeouts, digest
 
 KEY = "sk-test-0123456789-abcdefghijklmnop"
 PEERS_KEY = "ab" * 32
-PRIVATE = {
+PRIVATE: dict[str, Any] = {
     "tenants": [
         {
             "name": "acme",
@@ -58,7 +58,7 @@ def arguments(**changes: Any) -> GatewayArgs:
         "host": "api.example.com",
         "peers_key": pulumi.Output.secret(PEERS_KEY),
     }
-    return GatewayArgs(**{k: v for k, v in {**args, **changes}.items() if v is not None})  # type: ignore[typeddict-item]
+    return cast(GatewayArgs, {name: value for name, value in {**args, **changes}.items() if value is not None})
 
 
 class _Recorder(Mocks):
@@ -102,7 +102,7 @@ class Made:
 
         with _loops():
             pulumi.runtime.set_mocks(recorder, project="berth", stack="dev", preview=False)
-            pulumi.runtime.test(program)()
+            pulumi.runtime.test(program)()  # type: ignore[no-untyped-call]
         (self.url,) = urls
         self._made = recorder.made
 
