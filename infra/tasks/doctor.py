@@ -17,7 +17,7 @@ def doctor(session: Session, stack: str) -> bool:
     sys.stdout.write(f"{text}\n")
     try:
         settings = load(stack, session.root)
-        planned = plan(settings)
+        planned = plan(settings, nodes=kubernetes_checks.nodes_to_plan_with(settings))
     except (SettingsError, PlanError) as error:
         sys.stdout.write(f"stack {stack}:\n{_lines(str(error))}")
         return False

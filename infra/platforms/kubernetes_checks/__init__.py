@@ -5,5 +5,6 @@
 
 from infra.platforms.kubernetes_checks.access import client_of
 from infra.platforms.kubernetes_checks.check import Report, check, refuse, without_cluster
+from infra.platforms.kubernetes_checks.nodes import nodes_to_plan_with
 
-__all__ = ["Report", "check", "client_of", "refuse", "without_cluster"]
+__all__ = ["Report", "check", "client_of", "nodes_to_plan_with", "refuse", "without_cluster"]

@@ -56,8 +56,9 @@ class Stack:
 
     def report(self) -> kubernetes_checks.Report:
         """All findings."""
-        settings = load(STACK, self.root)
-        return kubernetes_checks.check(settings, plan(settings), {"KUBECONFIG": str(self.kubeconfig)})
+        settings, environment = load(STACK, self.root), {"KUBECONFIG": str(self.kubeconfig)}
+        planned = plan(settings, nodes=kubernetes_checks.nodes_to_plan_with(settings, environment))
+        return kubernetes_checks.check(settings, planned, environment)
 
     def problems(self) -> list[str]:
         """What would stop a deployment, without file and line."""
@@ -128,6 +129,23 @@ def test_a_cluster_that_has_everything_is_told_so(stack: Stack) -> None:
     report = stack.report()
     assert (report.problems, report.notes) == ((), ())
     assert report.version.startswith("v1.")
+
+
+@pytest.mark.usefixtures("shared")
+def test_a_stack_that_lists_no_nodes_is_planned_on_those_of_the_cluster(stack: Stack) -> None:
+    stack.write({"chat": {**CHAT, "gpu": "auto"}}, nodes={})
+    settings, environment = load(STACK, stack.root), {"KUBECONFIG": str(stack.kubeconfig)}
+    nodes = kubernetes_checks.nodes_to_plan_with(settings, environment)
+    assert {node.gpu for node in nodes} == {"l4", "l40s", "h100"}
+    assert {(node.gpus, node.vcpus) for node in nodes if node.gpu == "l40s"} == {(4, 48)}
+    assert plan(settings, nodes=nodes).nodes[0].gpu == "l4"
+    assert stack.problems() == []
+
+
+def test_a_stack_without_nodes_needs_its_cluster_for_the_plan(stack: Stack, tmp_path: Path) -> None:
+    stack.write(nodes={})
+    with pytest.raises(SettingsError, match=r"kubernetes\.context: 'test' cannot be found"):
+        Stack(stack.root, tmp_path / "nowhere").report()
 
 
 def test_a_context_that_is_not_there_is_told_with_those_that_are(stack: Stack) -> None:
