@@ -13,7 +13,7 @@ from serving import store
 def stage(settings: Settings, report: Callable[[str], None]) -> None:
     """Takes the folders that a stack file names (`file:///folder`) into the store. Raises SettingsError."""
     problems = []
-    for path, source in _sources(settings):
+    for path, source in sources(settings):
         if source.scheme == "file":
             try:
                 store.stage(Path(source.name), store_root(), name=_name(source), report=report)
@@ -26,7 +26,7 @@ def stage(settings: Settings, report: Callable[[str], None]) -> None:
 def find(settings: Settings) -> dict[str, Path]:
     """Folder in the store of every source that the settings name. Raises SettingsError with all that are not there."""
     folders, problems = {}, []
-    for path, source in _sources(settings):
+    for path, source in sources(settings):
         try:
             folders[str(source)] = store.resolve(store_root(), _reference(source)).path
         except store.StoreError as error:
@@ -36,7 +36,27 @@ def find(settings: Settings) -> dict[str, Path]:
     return folders
 
 
-def _sources(settings: Settings) -> Iterable[tuple[tuple[str, ...], Source]]:
+def pinned(settings: Settings) -> dict[str, str]:
+    """Every source that the settings name, with its version: a kit model without one means the one of this release.
+
+    Raises SettingsError with all that are not there.
+    """
+    found, problems = {}, []
+    for path, source in sources(settings):
+        found[str(source)] = str(source)
+        if source.scheme == "store" and source.revision is None:
+            try:
+                version = store.resolve(store_root(), source.name).manifest.version
+                found[str(source)] = f"{source}@{version}"
+            except store.StoreError as error:
+                problems.append(settings.problem(path, str(error)))
+    if problems:
+        raise SettingsError(problems)
+    return found
+
+
+def sources(settings: Settings) -> Iterable[tuple[tuple[str, ...], Source]]:
+    """Every source with its place in the stack file, those of canaries and shadows included."""
     for name, model in settings.models.items():
         yield ("models", name, "source"), model.source
         for revision, found in (("canary", model.canary), ("shadow", model.shadow)):

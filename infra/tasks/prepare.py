@@ -20,6 +20,9 @@ def prepare(settings: Settings) -> None:
     started = time.monotonic()
     if settings.platform is not Platform.LOCAL:
         toolchain.ensure("pulumi")
+        if any(source.scheme == "store" for _, source in weights.sources(settings)):
+            # Their versions are in the names of the folders that the cluster's store will have.
+            store.stage_kit(store_root(), minilm=toolchain.ensure("minilm"), report=say)
         return
     for program in PROGRAMS:
         toolchain.ensure(program)
