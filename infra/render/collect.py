@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pulumi
@@ -43,6 +44,7 @@ class Made:
 def collect(
     program: Callable[[], object],
     stack: str,
+    root: Path,
     config: Mapping[str, str],
     secret_keys: list[str],
     stand_in: Callable[[str], str] = placeholder,
@@ -56,6 +58,7 @@ def collect(
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     pulumi.runtime.set_mocks(recorder.mocks, project=PROJECT, stack=stack, preview=False, monitor=recorder)
+    pulumi.runtime.settings.SETTINGS.root_directory = str(root)
     pulumi.runtime.set_all_config(dict(config), secret_keys)
 
     def run() -> None:

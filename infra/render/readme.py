@@ -42,6 +42,9 @@ def readme(stack: str, secrets: Sequence[Mapping[str, Any]], public: Sequence[Ma
     if scaled := sorted(item.name for item in public if "spec.replicas" in item.ignored):
         whose = f"A scaler owns those of {', '.join(scaled)}, so these manifests do not name a number:"
         lines += ["", "## Replicas", "", f"{whose} a tool that applies them again and again leaves it alone."]
+    if any(item.inputs.get("kind") == "Job" for item in public):
+        what = "Jobs stage the weights. Unlike `up`, nothing here waits for them: at first servers refuse to start, and"
+        lines += ["", "## Weights", "", f"{what} are tried again by Kubernetes until the weights are whole."]
     if others:
         lines += ["", "## Not rendered", "", *(f"- `{item}`, which is not an object of Kubernetes" for item in others)]
     return "\n".join(lines) + "\n"

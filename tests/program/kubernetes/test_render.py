@@ -13,11 +13,12 @@ from infra.components.kubernetes.model_server import ModelServer
 from infra.components.kubernetes.namespace import Namespace
 from infra.providers.kept_secret import KeptSecret
 from infra.render import RenderError, collect, pages, placeholders, write
+from infra.tasks.session import ROOT
 from tests.support.model_servers import arguments, encoder, many_hosts
 
 
 def rendered(program: Callable[[], object], **config: str) -> dict[str, str]:
-    return pages("test", collect(program, "test", config, list(config)))
+    return pages("test", collect(program, "test", ROOT, config, list(config)))
 
 
 def objects(text: str) -> list[dict[str, Any]]:
