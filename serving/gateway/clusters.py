@@ -106,24 +106,25 @@ def resolved(name: str, dns: Dns, metadata: Mapping[str, float | int | str] = Ma
     assignment = _hosts(name, dns.name, dns.port)
     if metadata:
         assignment["endpoints"][0]["lb_endpoints"][0]["metadata"] = {"filter_metadata": {FILTER: dict(metadata)}}
-    source: Json = {
-        "type": "STRICT_DNS",
+    found: Json = {
         "dns_lookup_family": "V4_PREFERRED",
         "dns_refresh_rate": seconds(dns.refresh),
         "respect_dns_ttl": False,
-        # An answer without addresses does not empty the set: backends stay until they fail their health checks.
-        "ignore_health_on_host_removal": False,
-        "load_assignment": assignment,
     }
     if dns.resolvers:
         addresses = [address.rsplit(":", 1) for address in dns.resolvers]
-        source["typed_dns_resolver_config"] = extension(
+        found["typed_dns_resolver_config"] = extension(
             "envoy.network.dns_resolver.cares",
             "network.dns_resolver.cares.v3.CaresDnsResolverConfig",
             resolvers=[socket_address(host, int(port)) for host, port in addresses],
             dns_resolver_options={"no_default_search_domain": True},
         )
-    return source
+    return {
+        "cluster_type": extension("envoy.cluster.dns", "clusters.dns.v3.DnsCluster", **found),
+        # An answer without addresses does not empty the set: backends stay until they fail their health checks.
+        "ignore_health_on_host_removal": False,
+        "load_assignment": assignment,
+    }
 
 
 def _hosts(name: str, host: str, port: int) -> Json:

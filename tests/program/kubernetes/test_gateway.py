@@ -147,7 +147,7 @@ def test_another_listener_is_another_folder_and_other_pods(made: Made) -> None:
 
 def test_servers_are_found_by_name_and_the_picker_knows_their_room(made: Made) -> None:
     chat = made.clusters()["chat"]
-    assert chat["type"] == "STRICT_DNS"
+    assert chat["cluster_type"]["name"] == "envoy.cluster.dns"
     (locality,) = chat["load_assignment"]["endpoints"]
     (endpoint,) = locality["lb_endpoints"]
     address = {"address": "chat.berth.svc.cluster.local", "port_value": 8080}
