@@ -5,15 +5,13 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from infra.cluster import Client, Object
 from infra.planning import Plan
-from infra.planning.catalogue import gpus
+from infra.platforms.devices import PRODUCT
 from infra.platforms.kubernetes_checks.finding import NODES, Finding, note
-from infra.platforms.kubernetes_checks.needs import KARPENTER, GpuNeed, gpu_needs
+from infra.platforms.kubernetes_checks.needs import KARPENTER, GpuNeed, base, gpu_needs
 from infra.settings import Settings
 from infra.settings.kubernetes import NodePool
 from infra.settings.messages import Path
 
-PRODUCT = "nvidia.com/gpu.product"
-RESOURCE = "nvidia.com/gpu"
 ASKED_NODES = 30
 """Of more than these the pods are not looked at: it would take too long."""
 
@@ -21,7 +19,7 @@ ASKED_NODES = 30
 def devices(client: Client, settings: Settings, plan: Plan) -> Iterator[Finding]:
     """Each type that the plan uses."""
     for need in gpu_needs(settings, plan):
-        pools = {name: pool for name, pool in settings.kubernetes.nodes.items() if pool.gpu == need.gpu}
+        pools = {name: pool for name, pool in settings.kubernetes.nodes.items() if pool.gpu == base(need.gpu)}
         bought = {name: pool for name, pool in pools.items() if pool.karpenter is not None}
         for name, pool in bought.items():
             yield from _node_class(client, name, pool)
@@ -29,25 +27,18 @@ def devices(client: Client, settings: Settings, plan: Plan) -> Iterator[Finding]
             yield from _there(client, settings.kubernetes.namespace, need, pools)
 
 
-def selected_by(gpu: str, pools: Mapping[str, NodePool]) -> Mapping[str, str]:
-    """The labels by which servers select nodes of a type; settings see to it that its pools agree."""
-    labels = next((pool.labels for pool in pools.values() if pool.labels), {})
-    return dict(labels) or {PRODUCT: gpus()[gpu].product}
-
-
 def _there(client: Client, namespace: str, need: GpuNeed, pools: Mapping[str, NodePool]) -> Iterator[Finding]:
     path: Path = (*NODES, next(iter(pools))) if pools else NODES
-    labels = selected_by(need.gpu, pools)
-    selector = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+    selector = ",".join(f"{key}={value}" for key, value in sorted(need.labels.items()))
     nodes = client.items("v1", "Node", labels=selector)
     if not nodes:
-        yield _none(client, need, path, selector, labels)
+        yield _none(client, need, path, selector)
         return
-    counts = {node["metadata"]["name"]: _allocatable(node) for node in nodes}
+    counts = {node["metadata"]["name"]: _allocatable(node, need.resource) for node in nodes}
     total = sum(counts.values())
     wanted = ", ".join(f"{model} {share}" for model, share in need.models.items())
     if not total:
-        rule = f"{len(nodes)} nodes have the label {selector}, but none offers {RESOURCE} to pods"
+        rule = f"{len(nodes)} nodes have the label {selector}, but none offers {need.resource} to pods"
         yield Finding(path, f"{rule}: the device plugin is missing; install the NVIDIA GPU operator or device plugin")
         return
     largest = max(counts.values())
@@ -72,14 +63,14 @@ def _there(client: Client, namespace: str, need: GpuNeed, pools: Mapping[str, No
 
 def _taken(client: Client, own: str, need: GpuNeed, path: Path, nodes: Sequence[Object]) -> Iterator[Finding]:
     """Too few left by pods of others. No more than a note: those may end, or have a lower priority and be evicted."""
-    total = sum(map(_allocatable, nodes))
+    total = sum(_allocatable(node, need.resource) for node in nodes)
     if len(nodes) > ASKED_NODES or total < need.planned:
         return
     holders: Counter[str] = Counter()
     for node in nodes:
         for pod in client.items("v1", "Pod", fields=f"spec.nodeName={node['metadata']['name']}"):
             if pod.get("status", {}).get("phase") not in ("Succeeded", "Failed"):
-                holders[pod["metadata"]["namespace"]] += _requested(pod)
+                holders[pod["metadata"]["namespace"]] += _requested(pod, need.resource)
     others = {name: count for name, count in sorted(holders.items()) if count and name != own}
     free = total - sum(others.values())
     if free < need.planned:
@@ -88,23 +79,25 @@ def _taken(client: Client, own: str, need: GpuNeed, path: Path, nodes: Sequence[
         yield note(path, f"{rule}; the plan takes {need.planned}, so some of its pods will wait for them")
 
 
-def _requested(pod: Object) -> int:
+def _requested(pod: Object, resource: str) -> int:
     containers = pod["spec"].get("containers") or []
-    return sum(int(((one.get("resources") or {}).get("limits") or {}).get(RESOURCE, 0)) for one in containers)
+    return sum(int(((one.get("resources") or {}).get("limits") or {}).get(resource, 0)) for one in containers)
 
 
 def _short(need: GpuNeed, total: int, wanted: str) -> str:
     return f"the plan takes {need.planned} GPUs of type {need.gpu} ({wanted}), the cluster's nodes have {total}"
 
 
-def _none(client: Client, need: GpuNeed, path: Path, selector: str, labels: Mapping[str, str]) -> Finding:
+def _none(client: Client, need: GpuNeed, path: Path, selector: str) -> Finding:
     nodes = client.items("v1", "Node")
-    found = Counter((node["metadata"].get("labels") or {}).get(PRODUCT, "") for node in nodes if _allocatable(node))
+    found = Counter(
+        (node["metadata"].get("labels") or {}).get(PRODUCT, "") for node in nodes if _allocatable(node, need.resource)
+    )
     there = ", ".join(f"{count} x {product or 'without a label'}" for product, count in sorted(found.items()))
     rule = (
         f"cluster '{client.target.context}' has no node with {selector}, so no pod could use a GPU of type {need.gpu}"
     )
-    if pool := _karpenter_pool(client, labels):
+    if pool := _karpenter_pool(client, need.labels):
         return note(path, f"no node with {selector} yet; Karpenter's pool {pool} can buy them")
     if _scales_nodes(client):
         return note(path, f"no node with {selector} yet; the cluster autoscaler has to add some")
@@ -143,8 +136,8 @@ def _scales_nodes(client: Client) -> bool:
     return client.find("v1", "ConfigMap", "cluster-autoscaler-status", "kube-system") is not None
 
 
-def _allocatable(node: Object) -> int:
-    return int((node.get("status", {}).get("allocatable") or {}).get(RESOURCE, 0))
+def _allocatable(node: Object, resource: str) -> int:
+    return int((node.get("status", {}).get("allocatable") or {}).get(resource, 0))
 
 
 def _usable(node: Object) -> bool:

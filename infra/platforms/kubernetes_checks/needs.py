@@ -1,9 +1,11 @@
 """What a stack needs of a cluster: its version, its kinds, the GPUs of each type."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from infra.planning import Plan
+from infra.components.kubernetes.rollout import Rollout
+from infra.planning import ModelPlan, Plan
+from infra.platforms.devices import node_labels, resource
 from infra.settings import Settings
 
 FEATURES: Mapping[str, tuple[int, int]] = {
@@ -107,11 +109,15 @@ class GpuNeed:
     """GPUs of one type that a stack wants at the same time."""
 
     gpu: str
-    """Name in the catalogue; slices count for the GPU they are cut from."""
+    """Name in the catalogue; `h100:3g.40gb` is a slice."""
+    resource: str
+    """What pods ask for."""
+    labels: Mapping[str, str]
+    """By which pods select nodes."""
     planned: int
     """At the planned traffic, canaries and shadows included."""
     most: int
-    """At every ceiling, and while the largest model that surges is replaced."""
+    """At every ceiling, and while the model that needs most beside it is updated."""
     of_a_pod: int
     """Most that one pod asks for."""
     models: Mapping[str, str]
@@ -120,37 +126,48 @@ class GpuNeed:
 
 def gpu_needs(settings: Settings, plan: Plan) -> list[GpuNeed]:
     """By type, in the order of their names."""
-    rows: dict[str, list[tuple[str, int, int, int, int]]] = {}
-    largest: dict[str, int] = {}
-    for pool in settings.kubernetes.nodes.values():
-        largest[pool.gpu] = max(largest.get(pool.gpu, 0), pool.gpus)
+    found: dict[str, list[ModelPlan]] = {}
     for model in plan.models:
-        if model.gpu is None:
-            continue
+        if model.gpu is not None:
+            found.setdefault(model.gpu.type, []).append(model)
+    return [_need(settings, device, models) for device, models in sorted(found.items())]
+
+
+def _need(settings: Settings, device: str, models: Sequence[ModelPlan]) -> GpuNeed:
+    planned, held, beside, shares = 0, 0, 0, {}
+    largest = max((pool.gpus for pool in settings.kubernetes.nodes.values() if pool.gpu == base(device)), default=0)
+    for model in models:
         wanted = settings.models[model.model]
-        beside = sum(other.replicas for other in (wanted.canary, wanted.shadow) if other is not None)
-        shards = model.gpu.shards
-        now, most = model.replicas + beside, max(model.ceiling, model.replicas) + beside
-        surge = {"surge": 1, "blue_green": model.replicas}.get(str(wanted.rollout), 0) * shards
-        device = model.gpu.type.partition(":")[0]
-        rows.setdefault(device, []).append((model.model, shards, now, most, surge))
-    return [
-        GpuNeed(
-            gpu=device,
-            planned=sum(shards * now for _, shards, now, _, _ in found),
-            most=sum(shards * most for _, shards, _, most, _ in found) + max(row[4] for row in found),
-            of_a_pod=min(max(row[1] for row in found), largest.get(device) or MOST_OF_A_NODE),
-            models={name: f"{now} x {shards}" for name, shards, now, _, _ in found},
-        )
-        for device, found in sorted(rows.items())
-    ]
+        others = [other.replicas for other in (wanted.canary, wanted.shadow) if other is not None]
+        most = [max(model.ceiling, model.replicas), *others]
+        shards = model.gpu.shards if model.gpu is not None else 0
+        planned += shards * (model.replicas + sum(others))
+        held += shards * sum(most)
+        beside = max(beside, shards * sum(Rollout(wanted.rollout).most(count) - count for count in most))
+        shares[model.model] = f"{model.replicas + sum(others)} x {shards}"
+    shards = max(model.gpu.shards for model in models if model.gpu is not None)
+    return GpuNeed(
+        gpu=device,
+        resource=resource(device),
+        labels=node_labels(settings, device),
+        planned=planned,
+        most=held + beside,
+        of_a_pod=min(shards, largest or MOST_OF_A_NODE),
+        models=shares,
+    )
+
+
+def base(device: str) -> str:
+    """The GPU that a slice is cut from; the name itself for a whole one."""
+    return device.partition(":")[0]
 
 
 def extensions(settings: Settings, plan: Plan) -> Iterator[tuple[tuple[str, ...], str, Extension]]:
     """What must have been installed: the value that asks for it, why, and what it is."""
     for model in plan.models:
-        if model.floor != model.ceiling:
-            why = f"scales between {model.floor} and {model.ceiling} replicas"
+        replicas = settings.models[model.model].replicas
+        if not replicas.fixed:
+            why = f"scales between {replicas.min} and {replicas.max} replicas"
             yield ("models", model.model, "replicas"), why, KEDA
     largest = max((pool.gpus for pool in settings.kubernetes.nodes.values()), default=0)
     for model in plan.models:

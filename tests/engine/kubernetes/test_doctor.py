@@ -299,7 +299,10 @@ def test_a_quota_that_is_too_small_is_told(api: Client, stack: Stack, claimed: A
     api.create(quota)
     stack.write({"chat": {**CHAT, "replicas": 2}}, namespace=name)
     (problem,) = stack.problems()
-    assert f"kubernetes.namespace: '{name}': quota from-above allows 1 GPUs, the stack takes 2 (chat 2 x 1)" in problem
+    assert (
+        f"kubernetes.namespace: '{name}': quota from-above allows 1 nvidia.com/gpu, the stack takes 2 (chat 2 x 1)"
+        in problem
+    )
     assert "have it raised to 3, or lower replicas" in problem
 
 
