@@ -244,6 +244,28 @@ def test_the_log_has_no_prompt_no_answer_and_no_query(gate: Gateway) -> None:
     assert "response_code_details" in text or "via_upstream" in text
 
 
+def test_nothing_that_a_client_sends_gets_out_of_its_place_in_the_log(tmp_path_factory: pytest.TempPathFactory) -> None:
+    forged = b'x-berth-model: a","status":200,"x":"\r\n'
+    with gateway(tmp_path_factory.mktemp("forged"), model()) as gate:
+        for start, headers in (
+            (b'GET /v1/"x\\', forged),
+            (b"GET /a%2fb", forged),
+            (b"GET /", b"a_b: c\r\n"),
+            (b'"', b""),
+        ):
+            with socket.create_connection(("127.0.0.1", gate.spec.port), timeout=5) as client:
+                client.sendall(start + b" HTTP/1.1\r\nhost: x\r\n" + headers + b"\r\n")
+                client.recv(1000)
+        lines = gate.logged(4)
+    assert [line["status"] for line in lines] == [401, 400, 400, 400]
+    assert lines[0]["details"] == "missing_api_key"
+    assert lines[0]["path"].startswith("/v1/")
+    assert lines[1]["details"] == "path_normalization_failed"
+    assert lines[1]["method"] == "GET"
+    assert lines[2]["details"] == "http1.unexpected_underscore"
+    assert not any(line["model"] or line["tenant"] or "x" in line for line in lines)
+
+
 def test_a_full_disk_under_the_log_stops_nothing(tmp_path_factory: pytest.TempPathFactory, fake: FakeEngine) -> None:
     with gateway(tmp_path_factory.mktemp("full"), model(), access_log="/dev/full") as gate:
         gate.join("chat", fake.port)

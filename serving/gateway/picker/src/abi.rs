@@ -95,6 +95,8 @@ extern "C" {
     fn envoy_dynamic_module_callback_http_get_headers_size(f: Ptr, kind: u32) -> usize;
     fn envoy_dynamic_module_callback_http_get_headers(f: Ptr, kind: u32, out: *mut Pair) -> bool;
     fn envoy_dynamic_module_callback_http_clear_route_cache(f: Ptr);
+    fn envoy_dynamic_module_callback_http_set_filter_state_bytes(f: Ptr, key: Buf, value: Buf) -> bool;
+    fn envoy_dynamic_module_callback_http_filter_get_attribute_string(f: Ptr, attribute: u32, out: *mut Buf) -> bool;
     fn envoy_dynamic_module_callback_http_set_buffer_limit(f: Ptr, bytes: u64);
     fn envoy_dynamic_module_callback_http_get_cluster_host_count(
         f: Ptr,
@@ -225,6 +227,21 @@ impl Http<'_> {
 
     pub fn remove_header(&mut self, kind: u32, name: &str) {
         unsafe { envoy_dynamic_module_callback_http_set_header(self.0, kind, Buf::of(name.as_bytes()), Buf::EMPTY) };
+    }
+
+    /// A value for the access log. Each name once a stream: Envoy throws at the second.
+    pub fn set_filter_state(&mut self, name: &str, value: &[u8]) {
+        let (name, value) = (Buf::of(name.as_bytes()), Buf::of(value));
+        unsafe { envoy_dynamic_module_callback_http_set_filter_state_bytes(self.0, name, value) };
+    }
+
+    /// Why the answer is what it is, in a word of Envoy's or of `answer`.
+    pub fn details(&self) -> Option<&[u8]> {
+        const RESPONSE_CODE_DETAILS: u32 = 16;
+        let mut out = Buf::EMPTY;
+        let call = envoy_dynamic_module_callback_http_filter_get_attribute_string;
+        let found = unsafe { call(self.0, RESPONSE_CODE_DETAILS, &mut out) };
+        (found && !out.ptr.is_null()).then(|| unsafe { out.get() })
     }
 
     /// Answers in place of the backend. `details` lands in the access log as %RESPONSE_CODE_DETAILS%.

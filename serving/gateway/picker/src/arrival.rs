@@ -7,6 +7,7 @@ use crate::path::{self, Target};
 use crate::stream::{Act, Naming, Stage, Stream, MODEL, TENANT};
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Every request header of this kind is the gateway's own; a client's are dropped.
 const OWN: &[u8] = b"x-berth-";
@@ -68,10 +69,12 @@ impl Stream {
             http.remove_header(REQUEST, &name);
         }
         self.gateway = gateway;
+        self.began = Some(Instant::now());
         if let Some(hop) = hop {
             self.continue_hop(http, hop);
             return Act::Stop;
         }
+        (self.method, self.sent_path) = (std::mem::take(&mut seen.method), seen.path.clone());
         self.enter(http, seen, end).unwrap_or_else(|refusal| self.refuse(refusal))
     }
 
@@ -80,6 +83,7 @@ impl Stream {
         self.has_length = http.header(REQUEST, "content-length").is_some();
         self.naming = Naming::Hop { asked: hop.asked, tried: hop.tried };
         (self.tenant, self.method, self.path) = (Some(hop.tenant), hop.method, hop.path);
+        self.sent_path = hop.sent_path;
         (self.reserved, self.strip_usage, self.stable) = (hop.reserved, hop.strip_usage, hop.stable);
         self.gateway = Some(hop.gateway);
         http.set_buffer_limit(limit);
@@ -96,7 +100,7 @@ impl Stream {
         http.remove_header(REQUEST, "authorization");
         http.set_header(REQUEST, TENANT, gateway.tenants.get(tenant).map_or("", |t| &t.name).as_bytes());
 
-        (self.method, self.has_length) = (seen.method, seen.length.is_some());
+        self.has_length = seen.length.is_some();
         let whole = seen.path;
         let (asked, query) = path::split(&whole);
         match path::target(&self.method, asked) {
@@ -121,7 +125,6 @@ impl Stream {
                     return Err(no_route(&self.method, asked));
                 }
                 self.naming = Naming::Path(number);
-                http.set_header(REQUEST, "x-envoy-original-path", &whole); // for the access log
                 http.set_header(REQUEST, ":path", &[path, query].concat());
                 self.path = path.to_vec();
             }

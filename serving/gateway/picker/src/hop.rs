@@ -19,6 +19,7 @@ pub struct Hop {
     pub tried: usize,
     pub method: Vec<u8>,
     pub path: Vec<u8>,
+    pub sent_path: Vec<u8>,
     pub reserved: u64,
     pub strip_usage: bool,
     /// Ask for the old revision of the next candidate: the new one may be what failed.

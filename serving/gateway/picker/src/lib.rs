@@ -17,6 +17,7 @@ mod hooks;
 mod hop;
 mod json;
 mod limits;
+mod line;
 mod memory;
 mod path;
 mod peers;

@@ -1,17 +1,11 @@
 //! One answer on its way out: its status is true, its first byte gives work back, its end is metered.
-use crate::abi::{Http, BUFFERED_RESPONSE, RECEIVED_RESPONSE, REQUEST, RESPONSE};
+use crate::abi::{Http, BUFFERED_RESPONSE, RECEIVED_RESPONSE, RESPONSE};
 use crate::event::{first, First};
 use crate::stats::{Count, Time, Use};
-use crate::stream::{Act, Stage, Stream, TENANT};
+use crate::stream::{Act, Stage, Stream};
 use crate::usage::{find, Usage};
 use crate::watch::{coarse_now, Watch};
 use std::cell::RefCell;
-
-/// Request headers for the access log.
-const LOG_PROMPT: &str = "x-berth-prompt-tokens";
-const LOG_CACHED: &str = "x-berth-cached-tokens";
-const LOG_GENERATED: &str = "x-berth-generated-tokens";
-const LOG_CACHED_BYTES: &str = "x-berth-cached-bytes";
 
 thread_local! {
     static PIECE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
@@ -132,7 +126,7 @@ impl Stream {
     fn first_byte(&mut self) {
         self.stage = Stage::Answering;
         let seconds = self.sent.map_or(0.0, |sent| sent.elapsed().as_secs_f64());
-        self.ttft_ms = self.sent.map(|_| seconds * 1000.0);
+        self.ttft_ms = self.began.map(|began| began.elapsed().as_secs_f64() * 1000.0);
         let mut estimate = None;
         if let Some(order) = &self.order {
             let mut order = order.borrow_mut();
@@ -149,24 +143,13 @@ impl Stream {
 
     /// The stream has ended, by whatever way; the access log is written next.
     pub fn complete(&mut self, http: &mut Http) {
-        // For the access log, as request headers: they have been sent already, and setting metadata in their place
-        // costs 2 µs, and more to write out.
-        if let Some(tenant) = self.caller().filter(|_| self.serving().is_some_and(|m| m.provider.is_some())) {
-            http.set_header(REQUEST, TENANT, tenant.name.clone().as_bytes());
-        }
+        let mut used = None;
         if self.stage == Stage::Answering && (200..300).contains(&self.status) {
             let usage = self.usage();
-            let cached_bytes = self.order.as_ref().map_or(0, |o| o.borrow().cached);
-            for (name, value) in [
-                (LOG_PROMPT, usage.prompt),
-                (LOG_CACHED, usage.cached),
-                (LOG_GENERATED, usage.generated),
-                (LOG_CACHED_BYTES, cached_bytes),
-            ] {
-                http.set_header(REQUEST, name, digits(value, &mut [0; 20]));
-            }
+            used = Some((usage, self.order.as_ref().map_or(0, |o| o.borrow().cached)));
             self.book(usage);
         }
+        self.write_line(http, used);
         self.close();
     }
 
@@ -197,18 +180,6 @@ impl Stream {
     }
 }
 
-fn digits(mut value: u64, buffer: &mut [u8; 20]) -> &[u8] {
-    let mut at = buffer.len();
-    loop {
-        at -= 1;
-        buffer[at] = b'0' + (value % 10) as u8;
-        value /= 10;
-        if value == 0 {
-            return &buffer[at..];
-        }
-    }
-}
-
 /// The piece without the event that only tells the usage, if it is there whole. (Cut in two by the network, it reaches
 /// the client: an event with no choices, which OpenAI's clients know.)
 fn without_usage(piece: &[u8]) -> Option<Vec<u8>> {
@@ -222,13 +193,6 @@ fn without_usage(piece: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_are_written_as_digits() {
-        for n in [0, 7, 10, 1234, u64::MAX] {
-            assert_eq!(digits(n, &mut [0; 20]), n.to_string().as_bytes());
-        }
-    }
 
     #[test]
     fn only_the_usage_event_is_taken_out() {

@@ -69,6 +69,10 @@ pub struct Stream {
     pub method: Vec<u8>,
     /// As the engine sees it, without query.
     pub path: Vec<u8>,
+    /// As the client sent it, with query.
+    pub sent_path: Vec<u8>,
+    /// When its headers had come.
+    pub began: Option<Instant>,
     pub has_length: bool,
     pub received: u64,
     pub stage: Stage,
@@ -82,7 +86,7 @@ pub struct Stream {
     pub reserved: u64,
     pub prompt_bytes: u64,
     pub sent: Option<Instant>,
-    /// Milliseconds to the first byte.
+    /// Milliseconds from the request's headers to the answer's first byte.
     pub ttft_ms: Option<f64>,
     pub status: u32,
     pub sse: bool,
@@ -106,6 +110,8 @@ impl Stream {
             naming: Naming::Body,
             method: Vec::new(),
             path: Vec::new(),
+            sent_path: Vec::new(),
+            began: None,
             has_length: false,
             received: 0,
             stage: Stage::Reading,

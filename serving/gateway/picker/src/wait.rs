@@ -109,6 +109,7 @@ impl Stream {
             tried: if stable { self.tried.saturating_sub(1) } else { self.tried },
             method: self.method.clone(),
             path: self.path.clone(),
+            sent_path: self.sent_path.clone(),
             reserved: self.reserved,
             strip_usage: self.strip_usage,
             stable,
