@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from serving.gateway.care import Timeouts
 from serving.gateway.envoy import FILTER, MODEL_HEADER, MODULE, REVISION_HEADER, TENANT_HEADER, Json, extension, seconds
-from serving.gateway.listeners import ROUTES
+from serving.gateway.listeners import HEALTH_FILTER, HEALTH_PATH, ROUTES
 from serving.gateway.model import Model
 from serving.gateway.provider import URL, Provider
 from serving.gateway.routing import HashOn, Policy
@@ -35,9 +35,19 @@ def routes(spec: GatewaySpec) -> Json:
                 "name": "all",
                 "domains": ["*"],
                 "typed_per_filter_config": {FILTER: _module_config(spec)},
-                "routes": [*every, *(_provider_route(spec, p) for p in spec.providers), nowhere],
+                "routes": [_health_route(), *every, *(_provider_route(spec, p) for p in spec.providers), nowhere],
             }
         ],
+    }
+
+
+def _health_route() -> Json:
+    on = {"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "config": {}}
+    return {
+        "name": "health",
+        "match": {"path": HEALTH_PATH},
+        "direct_response": {"status": 404},  # the filter answers before the route does
+        "typed_per_filter_config": {HEALTH_FILTER: on},
     }
 
 
