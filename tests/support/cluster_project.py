@@ -1,17 +1,20 @@
 """A berth project in a temporary folder whose stack is deployed to a cluster of the tests."""
 
+import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from images import lock
 from infra.tasks.engine import select, untouched
 from infra.tasks.session import ROOT, Session
 from tests.fakes import kubernetes_provider
@@ -20,7 +23,7 @@ from tests.support.cluster.program import Run
 
 STACK = "test"
 TENANT_KEY = "sk-acme-0123456789abcdefghijklmnop"
-PATIENCE_SECONDS = 240
+PATIENCE_SECONDS = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +36,15 @@ class ClusterProject:
     @classmethod
     def make(cls, root: Path, kubeconfig: Path) -> "ClusterProject":
         """Lays the project out, with the state's folders and passphrase."""
+        (root / "stacks").mkdir(parents=True)
         for name in ("infra", ".venv"):
             (root / name).symlink_to(ROOT / name)
-        (root / "stacks").mkdir()
         shutil.copy(ROOT / "stacks/defaults.yaml", root / "stacks")
         document = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())
         document["plugins"] = {"providers": [{"name": "kubernetes", "path": str(kubernetes_provider.FOLDER)}]}
         (root / "Pulumi.yaml").write_text(yaml.safe_dump(document))
+        (root / "images").mkdir()
+        pinned_for_tests(root / "images/images.lock")
         project = cls(root, kubeconfig)
         project.session.open()
         return project
@@ -77,8 +82,13 @@ class ClusterProject:
         )
 
     def finish(self, started: "subprocess.Popen[str]") -> Run:
-        """Waits for its end."""
-        output, _ = started.communicate(timeout=PATIENCE_SECONDS)
+        """Waits for its end; one that does not come is a failure that shows how far it came."""
+        try:
+            output, _ = started.communicate(timeout=PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(started.pid, signal.SIGKILL)
+            output, _ = started.communicate()
+            raise AssertionError(f"not over after {PATIENCE_SECONDS} s:\n{output}") from None
         log = self.root / "events"
         events = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
         return Run(started.returncode, output, events)
@@ -135,6 +145,20 @@ class ClusterProject:
             "PULUMI_DEBUG_COMMANDS": "true",  # shows the option for the event log
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "1",
         }
+
+
+def pinned_for_tests(path: Path) -> None:
+    """The kit's lock with a digest for every image: nothing is pulled here, and most are not known to the tests."""
+    pins = {
+        name: replace(
+            pin,
+            repository=pin.repository or f"registry.example.com/berth/{name}",
+            tag=pin.tag or "test",
+            digest=pin.digest or f"sha256:{hashlib.sha256(name.encode()).hexdigest()}",
+        )
+        for name, pin in lock.read().items()
+    }
+    lock.write(pins, path)
 
 
 def _good(run: Run) -> Run:

@@ -11,6 +11,7 @@ from tests.support.kubernetes_api import Object
 GPU_RESOURCE = "nvidia.com/gpu"
 NEURON_RESOURCE = "aws.amazon.com/neuron"
 
+_DISK = "500Gi"
 # Node types without accelerators, which the planner's catalogue does not hold: vCPUs, GiB, pods.
 _PLAIN = {"m6i.large": (2, 8, 29), "m6i.xlarge": (4, 16, 58), "m6i.4xlarge": (16, 64, 234)}
 
@@ -64,12 +65,14 @@ class Nodes:
                 "capacity": {
                     "cpu": str(instance.vcpus),
                     "memory": f"{instance.memory_mib}Mi",
+                    "ephemeral-storage": _DISK,
                     "pods": str(instance.max_pods),
                     **devices,
                 },
                 "allocatable": {
                     "cpu": f"{instance.allocatable_cpu_millis}m",
                     "memory": str(instance.allocatable_memory_bytes),
+                    "ephemeral-storage": _DISK,
                     "pods": str(instance.max_pods),
                     **devices,
                 },
