@@ -104,7 +104,12 @@ def image(name: str, path: Path = LOCK) -> str:
 def lacking(names: Iterable[str], path: Path = LOCK) -> list[str]:
     """For each of the images that has no digest, what to do about it."""
     pins = read(path)
-    return [way_out(name, pins[name]) for name in sorted(set(names)) if name in pins and not pins[name].digest]
+    found = {name: pins.get(name) for name in sorted(set(names))}
+    return [
+        way_out(name, pin) if pin else f"no image {name!r} in {path.name}"
+        for name, pin in found.items()
+        if pin is None or pin.digest is None
+    ]
 
 
 def way_out(name: str, pin: Pin) -> str:

@@ -56,7 +56,9 @@ class GatewayArgs(TypedDict):
     priority_class: NotRequired[str]
     """Priority class of the pods. Default: the cluster's."""
     service_type: NotRequired[str]
-    """LoadBalancer, or ClusterIP where an ingress of the cluster stands in front. Default: LoadBalancer."""
+    """LoadBalancer, or ClusterIP where an ingress of the cluster stands in front. Default: LoadBalancer.
+
+    In the log clients have the addresses of nodes, unless a model's routing needs their own (`on: client_address`)."""
     service_annotations: NotRequired[dict[str, str]]
     """For the load balancer's controller. Default: none."""
 

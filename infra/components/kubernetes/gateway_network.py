@@ -14,6 +14,7 @@ from infra.components.kubernetes.names import (
 )
 from infra.components.kubernetes.network import dns, pods, tcp, udp
 from serving.gateway.provider import URL
+from serving.gateway.routing import HashOn
 
 Manifest = dict[str, Any]
 
@@ -24,8 +25,11 @@ _PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "1
 def service(front: Front) -> Manifest:
     """Spec of the Service that clients come through."""
     scheme, port = ("https", 443) if front.certificate else ("http", 80)
+    by_address = any(model.routing.on is HashOn.CLIENT_ADDRESS for model in front.spec.models)
     return {
         "type": front.service_type,
+        # Otherwise nodes pass connections on to each other, and every client has the address of a node.
+        **({"externalTrafficPolicy": "Local"} if by_address and front.service_type == "LoadBalancer" else {}),
         "selector": front.selector,
         "ports": [{"name": scheme, "port": port, "targetPort": scheme, "protocol": "TCP"}],
     }

@@ -7,7 +7,7 @@ from typing import Any
 from infra.components.kubernetes.gateway_config import ADMIN_PORT, LINGER_SECONDS, NOTICE_SECONDS, Front
 from infra.components.kubernetes.names import GATEWAY_METRICS_PORT, GATEWAY_PORT, GATEWAY_TLS_PORT, PEERS_PORT
 from serving import gateway
-from serving.gateway.metrics import LIVE_PATH, READY_PATH, STARTED_PATH
+from serving.gateway.metrics import LIVE_PATH, STARTED_PATH
 
 Manifest = dict[str, Any]
 
@@ -130,8 +130,9 @@ def _container(front: Front, image: Any) -> Manifest:
             "capabilities": {"drop": ["ALL"]},
         },
         "startupProbe": {**_get(STARTED_PATH, "http"), "periodSeconds": 2, "failureThreshold": 60, "timeoutSeconds": 3},
-        # Fails when the pod drains, at once.
-        "readinessProbe": {**_get(READY_PATH), "periodSeconds": 5, "failureThreshold": 1, "timeoutSeconds": 3},
+        # Not READY_PATH, which fails in a drain: a terminating pod gets no new connections anyway, and where it is the
+        # only one of its node, those that come through that node meanwhile are served rather than dropped.
+        "readinessProbe": {**_get(LIVE_PATH), "periodSeconds": 5, "failureThreshold": 2, "timeoutSeconds": 3},
         # Generous: a restart cuts every stream.
         "livenessProbe": {**_get(LIVE_PATH), "periodSeconds": 10, "failureThreshold": 6, "timeoutSeconds": 5},
         "lifecycle": {"preStop": {"exec": {"command": drain_command(front)}}},

@@ -1,6 +1,6 @@
 """The gateway under the real engine on a real control plane: changed live without a roll, rolled when it must be."""
 
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +10,7 @@ from infra.components.kubernetes.names import priority_class
 from serving.gateway import Timeouts, digest
 from tests.program.kubernetes.gateway_program import KEY, PRIVATE, model, spec
 from tests.support.cluster import Timeline, inventory
-from tests.support.cluster.program import Program, Run
+from tests.support.cluster.program import STATE, Program, Run
 from tests.support.cluster.timeline import ready
 from tests.support.kubernetes_api import ApiError, Client, Object
 
@@ -109,6 +109,10 @@ def test_a_gateway_comes_up_changes_live_rolls_when_it_must_and_leaves_nothing(p
 
     # A key, a limit, a model and its servers: in place, no pod is touched. The peers' key is kept.
     peers_key = routes(api, space).partition('"key": "')[2][:64]
+    state = (program.root / STATE).read_text()
+    assert "gateway-routes" in state
+    assert not any(secret in state for secret in (peers_key, digest(KEY), "sk-provider-secret"))
+    assert b64encode(b'{\n "version_info"')[:16].decode() not in state
     tenants = [{"name": "acme", "key_digests": [digest("another")], "requests_per_minute": 10}]
     write(
         program,

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from serving.gateway import InstallError, Timeouts, digest
+from serving.gateway import HashOn, InstallError, Policy, Routing, Timeouts, digest
 from tests.program.kubernetes.gateway_program import KEY, PEERS_KEY, PRIVATE, Made, model, spec
 
 ALWAYS = {
@@ -191,6 +191,15 @@ def test_a_certificate_gives_https_and_nothing_else_is_open() -> None:
     opened = [rule["ports"][0]["port"] for rule in made["NetworkPolicy", "gateway"]["spec"]["ingress"]]
     assert 8000 not in opened
     assert [r["name"] for r in made.start()["lds.json"]["resources"]] == ["gateway", "gateway-tls"]
+
+
+def test_clients_keep_their_addresses_where_routing_needs_them(made: Made) -> None:
+    assert "externalTrafficPolicy" not in made["Service", "gateway"]["spec"]
+    by_address = Routing(Policy.CONSISTENT_HASH, HashOn.CLIENT_ADDRESS)
+    hashed = spec(model(routing=by_address))
+    assert Made(spec=hashed)["Service", "gateway"]["spec"]["externalTrafficPolicy"] == "Local"
+    inside = Made(spec=hashed, service_type="ClusterIP")["Service", "gateway"]["spec"]
+    assert (inside["type"], "externalTrafficPolicy" in inside) == ("ClusterIP", False)
 
 
 def test_what_cannot_be_is_said_at_once() -> None:
