@@ -10,6 +10,8 @@ GATEWAY_METRICS_PORT = 9902
 PEERS_PORT = 7946
 """UDP, among gateways."""
 PROMETHEUS_PORT = 9090
+TAKEN = frozenset({"default", "deny-all", "gateway", "gateway-peers", "model-store", "prometheus"})
+"""Names of the other accounts, Services and policies of a namespace, which no server can have."""
 WEIGHTS = "/models"
 """Where servers find the store, read-only."""
 

@@ -160,6 +160,8 @@ def _peer(args: ServerPeerArgs | None, role: Role) -> Peer:
 def _problems(name: str, args: ModelServerArgs) -> Iterator[str]:
     if not _LABEL.fullmatch(name):
         yield f"the name {name!r} is not a DNS label; use at most 63 lower-case letters, digits and dashes"
+    if name in names.TAKEN:
+        yield f"the name {name!r} is that of another object in the namespace; give the model another name"
     for where, image in (("image", args["image"]), ("weights.verify_image", args["weights"]["verify_image"])):
         if not _DIGEST.fullmatch(image):
             yield (

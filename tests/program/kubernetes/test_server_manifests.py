@@ -162,6 +162,7 @@ def test_slices_of_a_gpu_are_on_nodes_with_the_taint_of_whole_ones() -> None:
         ({"model": "Chat_1"}, "the name 'Chat_1' is not a DNS label"),
         ({"engine": "vlm"}, "engine is 'vlm'; did you mean 'vllm'?"),
         ({"task": "chat"}, "task is 'chat'; known: embed, generate"),
+        ({"model": "gateway"}, "the name 'gateway' is that of another object in the namespace"),
         ({"options": {"no-such": "1"}}, "unknown option 'no-such'"),
         (
             {"weights": {**arguments()["weights"], "location": "../secrets"}},
