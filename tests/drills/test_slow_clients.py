@@ -3,49 +3,74 @@
 import http.client
 import json
 import socket
-import threading
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.drills.harness import KEY, Drill, Outcome, until, within
+from tests.drills.harness import KEY, Drill, model, until, within
+from tests.drills.slow_clients import BULK, READERS, SLOW
 from tests.gateway.harness import Gateway
 from tests.support.history import Call
+from tests.support.load import Load
 
 HEADER_SECONDS, BODY_SECONDS, IDLE_SECONDS, CAP = 2, 3, 3, 200
-SLOW = 40
-"""Attackers of each kind."""
-TOKENS = 300_000
-"""Of a stream that nobody reads: 15 MB."""
-HEAD = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\n".encode()
+ROUNDS = 4
+"""Times of peace and of attack, in turn: what else the machine does falls on both alike."""
+JITTER = 0.015
+"""Seconds that the p95 of a few hundred calls moves by itself on two cores."""
 
 
-def test_d3_slow_clients_are_timed_out_and_the_others_do_not_notice(drill: Drill) -> None:
-    gate = drill.gateway(
-        header_seconds=HEADER_SECONDS, body_seconds=BODY_SECONDS, idle_seconds=IDLE_SECONDS, max_connections=CAP
-    )
+def test_d3_slow_senders_are_timed_out_and_the_others_do_not_notice(drill: Drill) -> None:
+    gate = drill.gateway(header_seconds=HEADER_SECONDS, body_seconds=BODY_SECONDS, max_connections=CAP)
     drill.join(gate, drill.engine("one"), drill.engine("two"))
+    calm: list[Call] = []
+    attacked: list[Call] = []
     with drill.load(gate, streams=20) as load:
-        load.ended(streams=20, short=150)
-        calm = load.mine()
-        until_now = time.monotonic()
-        memory = _memory(gate)
-        with _readers_that_do_not_read(gate, 10), _tricklers(gate) as answers:
-            load.ended(short=100)
-            until(lambda: len(answers) == 2 * SLOW, "every slow sender has an answer", 20)
-            grown = _memory(gate) - memory
-        under = load.mine().where(lambda call: call.sent > until_now)
+        load.ended(streams=20, short=50)
+        for _ in range(ROUNDS):
+            calm += _calls(load, 150)
+            with _slow_clients(gate, "senders") as slow:
+                attacked += _calls(load, 150)
+                assert Counter(_statuses(slow)) == {408: 2 * SLOW}
     assert not load.mine().failures(), "a well-behaved client noticed"
-    assert Counter(answers) == {408: 2 * SLOW}
-    assert grown < 40_000_000, f"{grown} bytes of memory for ten readers that do not read"
-    before, during = _p95(calm.calls), _p95(under.calls)
-    assert during < 2 * before + 0.2, f"p95 went from {before:.3f} to {during:.3f} s"
+    before, during = _p95(calm), _p95(attacked)
     drill.note(
-        f"{2 * SLOW} slow senders got 408; p95 of short calls {1000 * before:.0f} ms before, "
-        f"{1000 * during:.0f} ms during; memory +{grown / 1e6:.1f} MB"
+        f"{ROUNDS * 2 * SLOW} slow senders got 408; p95 of short calls {1000 * before:.1f} ms before, "
+        f"{1000 * during:.1f} ms during"
     )
+    assert during < 1.1 * before + JITTER, f"p95 went from {before:.3f} to {during:.3f} s"
+
+
+def test_d3_readers_that_do_not_read_cost_neither_memory_nor_calls(drill: Drill) -> None:
+    gate = drill.gateway(model("chat"), model(BULK), idle_seconds=IDLE_SECONDS, max_connections=CAP)
+    drill.join(gate, drill.engine("one"), drill.engine("two"))
+    # An engine of its own, or the calls would wait for it and not for the gateway.
+    drill.join(gate, drill.engine(BULK), model=BULK)
+    with drill.load(gate, streams=20) as load:
+        load.ended(streams=20, short=50)
+        memory = _memory(gate)
+        before = _p95(_calls(load, 150))
+        with _slow_clients(gate, "readers"):
+            during = _p95(_calls(load, 150))
+            grown = _memory(gate) - memory
+    assert not load.mine().failures(), "a well-behaved client noticed"
+    assert grown < 40_000_000, f"{grown} bytes of memory for ten readers that do not read"
+    # How much later calls are while a Python engine fills buffers with a whole core is not the gateway's affair.
+    drill.note(
+        f"memory +{grown / 1e6:.1f} MB for {READERS} readers that do not read; p95 of short calls "
+        f"{1000 * before:.1f} ms before, {1000 * during:.1f} ms during"
+    )
+
+
+def _calls(load: Load, number: int) -> list[Call]:
+    """So many short calls of those sent from now on."""
+    now = time.monotonic()
+    load.ended(short=number)
+    return [call for call in load.mine().calls if not call.stream and call.sent > now and call.ended]
 
 
 def test_d3_idle_connections_fill_the_cap_for_a_while_only(drill: Drill) -> None:
@@ -79,44 +104,24 @@ def _comes_in(gate: Gateway) -> bool:
 
 
 @contextmanager
-def _tricklers(gate: Gateway) -> Iterator[list[int]]:
-    """Half of them never finish their headers, half never their body; gives the statuses that they get."""
-    starts = [(b"POST /v1/chat/completions HTTP/1.1\r\nx: ", b"y"), (HEAD + b"content-length: 1000\r\n\r\n{", b" ")]
-    answers: list[int] = []
-    threads = [threading.Thread(target=_trickle, args=(gate, *start, answers)) for start in starts * SLOW]
-    for thread in threads:
-        thread.start()
-    yield answers
-    for thread in threads:
-        thread.join(30)
+def _slow_clients(gate: Gateway, kind: str) -> Iterator["subprocess.Popen[str]"]:
+    """slow_clients.py at the gateway, from the time when all of it is on."""
+    command = [sys.executable, "-m", "tests.drills.slow_clients", kind, str(gate.spec.port)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        process.stdin.write(f"{KEY}\n")
+        process.stdin.flush()
+        assert process.stdout is not None
+        assert process.stdout.readline() == "on\n"
+        yield process
+        process.stdin.close()
 
 
-def _trickle(gate: Gateway, start: bytes, more: bytes, answers: list[int]) -> None:
-    with socket.create_connection(("127.0.0.1", gate.spec.port), timeout=0.5) as connection:
-        connection.sendall(start)
-        end = time.monotonic() + 20
-        while time.monotonic() < end:
-            try:
-                answers.append(int(connection.recv(4096).split(b" ", 2)[1]))
-            except TimeoutError:
-                connection.sendall(more)
-            else:
-                return
-
-
-@contextmanager
-def _readers_that_do_not_read(gate: Gateway, number: int) -> Iterator[None]:
-    body = json.dumps({"model": "chat", "messages": [], "stream": True, "fake": {"tokens": TOKENS}}).encode()
-    sockets = []
-    for _ in range(number):
-        reader = socket.socket()
-        reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        reader.connect(("127.0.0.1", gate.spec.port))
-        reader.sendall(HEAD + b"content-length: %d\r\n\r\n" % len(body) + body)
-        sockets.append(reader)
-    yield
-    for reader in sockets:
-        reader.close()
+def _statuses(process: "subprocess.Popen[str]") -> list[int]:
+    """What the slow senders got, once all of them have something."""
+    assert process.stdout is not None
+    statuses: list[int] = json.loads(process.stdout.readline())
+    return statuses
 
 
 def _memory(gate: Gateway) -> int:
@@ -126,6 +131,6 @@ def _memory(gate: Gateway) -> int:
 
 
 def _p95(calls: list[Call]) -> float:
-    """Of short calls that have ended, s."""
-    times = sorted(call.ended - call.sent for call in calls if not call.stream and call.outcome is Outcome.WHOLE)
+    """Seconds that calls took."""
+    times = sorted(call.ended - call.sent for call in calls)
     return times[int(0.95 * len(times))]
