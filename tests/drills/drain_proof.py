@@ -17,7 +17,7 @@ from infra.settings import load
 from infra.tasks.prepare import prepare
 from infra.tasks.session import ROOT
 from tests.support.knocks import Knock, Knocks
-from tests.support.portblock import block
+from tests.support.portblock import lease
 from tests.support.project import Project
 from tests.support.streams import Load, Stream
 
@@ -89,7 +89,7 @@ HEAD = f"{'phase':32}{'seconds':>9}{'streams':>10}{'finished':>10}{'cut':>10}{'c
 def prove(root: Path, phases: tuple[Phase, ...], clients: int, say: Callable[[str], None]) -> list[Row]:
     """Brings a stack up below `root`, goes through the phases under load, and takes it down."""
     prepare(load("local", ROOT))
-    project = Project.make(root, block())
+    project = Project.make(root, lease())
     _write(project, START)
     try:
         project.up()

@@ -12,8 +12,9 @@ import pytest
 
 from infra.providers.local import ports
 from infra.tasks.session import ROOT
+from tests.support import portblock
 
-PORTS = (22300, 22399)
+PORTS = portblock.lease()
 README = (ROOT / "README.md").read_text()
 
 
@@ -33,7 +34,8 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     prometheus = ports.take(PORTS, (gateway,))
     file = clone / "stacks/Pulumi.local.yaml"
     text = file.read_text().replace("port: 8080", f"port: {gateway}")
-    text += f'  berth:monitoring: {{prometheus_port: {prometheus}}}\n  berth:local: {{ports: "22310-22399"}}\n'
+    text += f"  berth:monitoring: {{prometheus_port: {prometheus}}}\n"
+    text += f'  berth:local: {{ports: "{PORTS[0] + 10}-{PORTS[1]}"}}\n'
     file.write_text(text)
     yield clone
     if (clone / ".venv").exists():
@@ -118,10 +120,20 @@ def test_down_leaves_no_process_port_or_file(printed: str, clone: Path) -> None:
     assert "is up" in printed
     make(clone, "down")
     time.sleep(0.5)
-    assert all(ports.is_free(port) for port in range(PORTS[0], PORTS[1] + 1))
+    taken = {port: _sockets(port) for port in range(PORTS[0], PORTS[1] + 1) if not ports.is_free(port)}
+    assert not taken, f"ports that are still taken, and by whom: {taken}"
     left = subprocess.run(
         ["git", "status", "--short", "--ignored"], cwd=clone, capture_output=True, text=True, check=True
     )
     names = {line.split()[1].split("/")[-2] for line in left.stdout.splitlines() if line.startswith(("!!", "??"))}
     assert names <= {".venv", "berth.egg-info", "__pycache__"}, left.stdout
     shutil.rmtree(clone / ".venv")
+
+
+def _sockets(port: int) -> str:
+    """Who listens on the port, and what else the kernel knows of it: a test that fails here is hard to repeat."""
+    who = ports.holder(port) if ports.listeners(port) else "no listener"
+    rows = [row for table in ("tcp", "tcp6") for row in Path(f"/proc/net/{table}").read_text().splitlines()[1:]]
+    local = [row.split() for row in rows if row.split()[1].endswith(f":{port:04X}")]
+    states = ", ".join(f"state {row[3]} to {row[2]} inode {row[9]}" for row in local)
+    return f"{who}; sockets: {states or 'none, so someone had only bound it for a moment'}"

@@ -3,7 +3,6 @@
 import http.client
 import json
 import os
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from typing import Any
 from infra.toolchain import ensure
 from serving.engines import Task, engine
 from serving.gateway import Admin, Backend, GatewaySpec, Model, Registry, Tenant, command, digest, environment, install
+from tests.support.portblock import free_port
 
 KEY = "sk-test-acme-0123456789"
 TENANT = Tenant("acme", (digest(KEY),))
@@ -26,18 +26,6 @@ def model(name: str = "chat", task: Task = Task.GENERATE, **fields: Any) -> Mode
     """A model with the local engine's routes and quick health checks."""
     made = Model.of(name, engine("local"), task, **fields)
     return replace(made, health=replace(made.health, **QUICK))
-
-
-_ports = iter(range(22300, 22790))
-
-
-def free_port() -> int:
-    """A port of the tests' own range that nothing listens on."""
-    for port in _ports:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)):
-                return port
-    raise RuntimeError("no free port between 22300 and 22789")
 
 
 def until(true: Callable[[], Any], what: str, seconds: float = 15) -> None:
