@@ -16,6 +16,7 @@ from infra.tasks.session import Session
 from tests.support.cluster import CONTEXT, Cluster, crds
 from tests.support.cluster.nodes import Nodes
 from tests.support.cluster.workloads import pod, pod_spec
+from tests.support.cluster_project import ClusterProject
 from tests.support.kubernetes_api import Client, Object
 
 STACK = "test"
@@ -391,6 +392,31 @@ def test_a_preview_stops_at_what_was_found(stack: Stack) -> None:
     settings = load(STACK, stack.root)
     with pytest.raises(SettingsError, match="'other' is not a context of the kubeconfig"):
         kubernetes_checks.refuse(settings, plan(settings), {"KUBECONFIG": str(stack.kubeconfig)})
+
+
+def test_up_stops_before_anything_is_created(
+    cluster: Cluster, api: Client, tmp_path: Path, claimed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole program under the real engine, on a cluster with a namespace of someone else and no storage."""
+    monkeypatch.delenv("PULUMI_CONFIG_PASSPHRASE", raising=False)
+    name = claimed({})
+    project = ClusterProject.make(tmp_path / "project", cluster.kubeconfig())
+    project.write({"chat": CHAT}, kubernetes={"namespace": name, "nodes": {"small": {"gpu": "a10g", "nodes": 1}}})
+    text = project.session.stack_file(STACK).read_text()
+    project.session.stack_file(STACK).write_text(text.replace("gpu: l4", "gpu: a10g"))
+    run = project.try_up()
+    assert run.status != 0
+    for told in (
+        f"kubernetes.namespace: '{name}' exists in cluster '{CONTEXT}' and was not made by berth",
+        "has no node with nvidia.com/gpu.product=NVIDIA-A10G",
+        "kubernetes.storage_class: is not set, and cluster 'test' has no default class",
+    ):
+        assert told in run.output
+    assert "Traceback" not in run.output
+    assert {item["type"] for item in project.state()} <= {"pulumi:pulumi:Stack"}
+    assert api.items("v1", "ServiceAccount", name) == api.items(
+        "v1", "ServiceAccount", name, fields="metadata.name=default"
+    )
 
 
 def test_the_doctor_prints_the_findings(
