@@ -26,7 +26,7 @@ LEAST_SECONDS = 900
 PATIENCE_SECONDS = 120
 """How much longer Pulumi waits, so that the Job itself says why it ended."""
 MEMORY_BYTES = 4 * 2**30
-"""Eight transfers at once, each with buffers of the hub's client; measured with room to spare."""
+"""Eight transfers at once, each with buffers of the hub's client, and pages on their way to the volume."""
 _SMALLEST_BYTES = 16 * 2**30
 _GIB = 2**30
 

@@ -66,7 +66,7 @@ class Workplace:
         if free < asked:
             raise StoreError(
                 f"{what} needs {size(asked)} on the volume at {self.root}, and {size(free)} are free; "
-                "enlarge the volume's claim, or remove versions that no server uses: python -m serving.store prune"
+                "enlarge the volume's claim, or remove versions that no server uses any more"
             )
 
     def take_back(self) -> None:

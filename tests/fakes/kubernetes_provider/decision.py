@@ -44,6 +44,12 @@ def decide(
     return Decision(changes, replaced, bool(replaced) and _takes_the_same_name(wanted, live, old))
 
 
+def replaced(decision: Decision) -> Decision:
+    """The same, and another object under the same name: the one that is there did not become ready."""
+    change = Change(("metadata", "annotations", objects.REPLACE_UNREADY), differences.UPDATE, "true")
+    return Decision((*decision.changes, change), (*decision.replacing, change), delete_first=True)
+
+
 def _placed(item: dict[str, Any], *, namespaced: bool) -> dict[str, Any]:
     """With its namespace written out, or without one."""
     return objects.with_metadata(item, namespace=(objects.namespace(item) or "default") if namespaced else None)

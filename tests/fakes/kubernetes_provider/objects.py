@@ -10,6 +10,7 @@ WAIT_FOR = "pulumi.com/waitFor"
 TIMEOUT_SECONDS = "pulumi.com/timeoutSeconds"
 PATCH_FORCE = "pulumi.com/patchForce"
 FIELD_MANAGER = "pulumi.com/patchFieldManager"
+REPLACE_UNREADY = "pulumi.com/replaceUnready"
 DELETION_POLICY = "pulumi.com/deletionPropagationPolicy"
 
 # Groups that are part of Kubernetes. Objects of other groups are defined by CustomResourceDefinitions.

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 
 from tests.fakes.kubernetes_provider import answers, checkpoint, configuration, naming, objects, properties
-from tests.fakes.kubernetes_provider.decision import decide
+from tests.fakes.kubernetes_provider.decision import decide, replaced
 from tests.fakes.kubernetes_provider.engine import Engine
 from tests.fakes.kubernetes_provider.normal import trimmed
 from tests.fakes.kubernetes_provider.operations import ConflictError, Operations, PreviewError
@@ -88,12 +88,12 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         return provider_pb2.CheckResponse(inputs=properties.write(properties.marked(new, given)))
 
     def Diff(self, request: Any, context: Any) -> Any:
-        """From the state alone; the cluster is asked whether the kind has namespaces."""
+        """From the state alone; the cluster is asked whether a kind has namespaces and a Job that says so is ready."""
         old_inputs, live = checkpoint.read(properties.read(request.olds))
         new = properties.plain(properties.read(request.news))
         ignored = list(request.ignoreChanges)
         found = decide(old_inputs, live, new, ignored, self._settings, namespaced=self._is_namespaced(new))
-        return answers.difference(found)
+        return answers.difference(replaced(found) if self._is_unready_job(new) else found)
 
     def Create(self, request: Any, context: Any) -> Any:
         given = properties.read(request.properties)
@@ -238,6 +238,21 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             return self._operations.api.namespaced(str(item.get("apiVersion")), str(item.get("kind")))
         except (NoSuchKindError, UnreachableError):
             return True
+
+    def _is_unready_job(self, item: dict[str, Any]) -> bool:
+        """Whether its annotation asks for another one when it is not complete, and it is not."""
+        wanted = objects.kind(item) == "batch/v1/Job" and objects.annotation(item, objects.REPLACE_UNREADY) == "true"
+        if self._operations is None or not wanted:
+            return False
+        try:
+            live = self._operations.read(item)
+            if live is not None:
+                self._operations.check_ready(item, live)
+        except NotReadyError:
+            return True
+        except _REFUSALS:
+            return False
+        return False
 
     def _reporter(self, urn: str) -> Callable[[str], None]:
         return lambda text: self._engine.status(urn, text)
