@@ -6,13 +6,14 @@ from pathlib import Path
 import pulumi
 
 from infra import planning, platforms, settings
+from infra.platforms import kubernetes_checks
 
 
 def main() -> None:
     """Registers all resources of the selected stack."""
     try:
         wanted = settings.load(pulumi.get_stack(), Path(pulumi.get_root_directory()))
-        plan = planning.plan(wanted)
+        plan = planning.plan(wanted, nodes=kubernetes_checks.nodes_to_plan_with(wanted))
         outputs = platforms.platform(wanted.platform).build(wanted, plan)
     except (settings.SettingsError, planning.PlanError) as error:
         raise pulumi.RunError(str(error)) from None

@@ -401,9 +401,8 @@ def test_up_stops_before_anything_is_created(
     monkeypatch.delenv("PULUMI_CONFIG_PASSPHRASE", raising=False)
     name = claimed({})
     project = ClusterProject.make(tmp_path / "project", cluster.kubeconfig())
-    project.write({"chat": CHAT}, kubernetes={"namespace": name, "nodes": {"small": {"gpu": "a10g", "nodes": 1}}})
-    text = project.session.stack_file(STACK).read_text()
-    project.session.stack_file(STACK).write_text(text.replace("gpu: l4", "gpu: a10g"))
+    wanted = {**CHAT, "gpu": "a10g"}
+    project.write({"chat": wanted}, kubernetes={"namespace": name, "nodes": {"small": {"gpu": "a10g", "nodes": 1}}})
     run = project.try_up()
     assert run.status != 0
     for told in (
@@ -414,6 +413,12 @@ def test_up_stops_before_anything_is_created(
         assert told in run.output
     assert "Traceback" not in run.output
     assert {item["type"] for item in project.state()} <= {"pulumi:pulumi:Stack"}
+    # The same for a stack that lists no nodes: it is planned on those of the cluster, and stops at the namespace.
+    project.write({"chat": CHAT}, kubernetes={"namespace": name, "nodes": {}})
+    run = project.try_up()
+    assert run.status != 0
+    assert "was not made by berth" in run.output
+    assert "kubernetes.nodes" not in run.output
     assert api.items("v1", "ServiceAccount", name) == api.items(
         "v1", "ServiceAccount", name, fields="metadata.name=default"
     )
