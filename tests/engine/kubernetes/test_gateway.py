@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from infra.components.kubernetes.names import priority_class
+from infra.toolchain import ensure
 from serving.gateway import Timeouts, digest
 from tests.program.kubernetes.gateway_program import KEY, PRIVATE, model, spec
 from tests.support.cluster import Timeline, inventory
@@ -179,6 +180,7 @@ def test_evictions_wait_for_each_other_and_a_scaler_keeps_its_word(program: Prog
 
 
 def test_a_bad_configuration_stops_before_anything_is_applied(program: Program, api: Client) -> None:
+    ensure("envoy"), ensure("picker")  # what is not there is not asked
     space = "gateway-refused"
     write(program, space)
     program.up()

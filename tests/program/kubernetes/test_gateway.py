@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from infra.toolchain import ensure
 from serving.gateway import HashOn, InstallError, Policy, Routing, Timeouts, digest
 from tests.program.kubernetes.gateway_program import KEY, PEERS_KEY, PRIVATE, Made, model, spec
 
@@ -210,5 +211,6 @@ def test_what_cannot_be_is_said_at_once() -> None:
 
 
 def test_envoy_judges_before_anything_is_registered() -> None:
+    ensure("envoy"), ensure("picker")  # what is not there is not asked
     with pytest.raises(InstallError, match="Envoy refuses"):
         Made(spec=spec(header_seconds=-1.0))
