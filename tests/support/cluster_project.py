@@ -68,6 +68,21 @@ class ClusterProject:
         done = self.pulumi("config", "set", "--secret", "--path", "berth:gateway.tenants.acme.key", TENANT_KEY)
         assert done.status == 0, done.output
 
+    def edit(self, model: str, **fields: Any) -> None:
+        """Changes fields of a model in the stack file, or adds the model."""
+        models = self._document()["config"]["berth:models"]
+        self._write("models", {**models, model: {**models.get(model, {}), **fields}})
+
+    def remove(self, model: str) -> None:
+        """Takes a model out of the stack file."""
+        models = self._document()["config"]["berth:models"]
+        self._write("models", {name: value for name, value in models.items() if name != model})
+
+    def edit_nodes(self, **pools: Mapping[str, Any]) -> None:
+        """Adds or changes pools of GPU nodes."""
+        section = self._document()["config"]["berth:kubernetes"]
+        self._write("kubernetes", {**section, "nodes": {**section["nodes"], **pools}})
+
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
         """`pulumi ARGUMENTS --stack test`, in a process group of its own, with the engine's event log."""
         (self.root / "events").unlink(missing_ok=True)
@@ -124,6 +139,15 @@ class ClusterProject:
         content = json.loads((self.session.home / f"state/.pulumi/stacks/berth/{STACK}.json").read_text())
         resources: list[dict[str, Any]] = content["checkpoint"]["latest"].get("resources", [])
         return resources
+
+    def _document(self) -> dict[str, Any]:
+        document: dict[str, Any] = yaml.safe_load(self.session.stack_file(STACK).read_text())
+        return document
+
+    def _write(self, section: str, value: Any) -> None:
+        document = self._document()
+        document["config"][f"berth:{section}"] = value
+        self.session.stack_file(STACK).write_text(yaml.safe_dump(document))
 
     @contextmanager
     def _selected(self) -> Iterator[None]:

@@ -6,7 +6,9 @@ import pytest
 
 from tests.support.cluster import Cluster, crds
 from tests.support.cluster.program import Program
+from tests.support.cluster_project import ClusterProject
 from tests.support.kubernetes_api import Client
+from tests.support.served_stack import MODELS, NODES, SPACE
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -51,3 +53,23 @@ def program(empty: Program, tmp_path: Path) -> Program:
 def until(cluster: Cluster) -> Any:
     """`until("what", check)`: waits, and fails with the logs of the cluster."""
     return cluster.processes.wait
+
+
+@pytest.fixture(scope="module")
+def storage(cluster: Cluster) -> Iterator[str]:
+    """A storage class whose volumes many nodes mount."""
+    kind = ("storage.k8s.io/v1", "StorageClass")
+    cluster.api.create(
+        {"apiVersion": kind[0], "kind": kind[1], "metadata": {"name": "files"}, "provisioner": "nfs.csi.k8s.io"}
+    )
+    yield "files"
+    cluster.api.delete(*kind, "files")
+
+
+@pytest.fixture
+def project(cluster: Cluster, storage: str, tmp_path: Path) -> Iterator[ClusterProject]:
+    """The three models of tests.support.served_stack, not yet up."""
+    project = ClusterProject.make(tmp_path / "project", cluster.kubeconfig())
+    project.write(MODELS, kubernetes={"namespace": SPACE, "nodes": NODES, "storage_class": storage})
+    yield project
+    project.destroy()

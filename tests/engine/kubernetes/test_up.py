@@ -1,68 +1,12 @@
 """A whole stack on the cluster: `up`, again, changes, failures, `destroy`."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
-import pytest
-
-from tests.support.cluster import Cluster, inventory
+from tests.support.cluster import inventory
 from tests.support.cluster.timeline import ready
 from tests.support.cluster_project import TENANT_KEY, ClusterProject
-from tests.support.kubernetes_api import Client, Object
-
-SPACE = "berth"
-LLAMA_8B = "hf://meta-llama/Llama-3.1-8B-Instruct@0e9e39f249a16976918f6564b8830bc894c89659"
-LLAMA_70B = "hf://meta-llama/Llama-3.1-70B-Instruct@1605565b47bb9346c5515c34102e054115b4f98b"
-BGE = "hf://BAAI/bge-small-en-v1.5@5c38ec7c405ec4b44b94cc5a9bb96e735b38267a"
-MODELS: dict[str, dict[str, Any]] = {
-    "chat": {"engine": "tgi", "source": LLAMA_8B, "context": 4096, "concurrency": 4, "gpu": "l4", "replicas": 2},
-    "large": {
-        "engine": "tgi",
-        "source": LLAMA_70B,
-        "context": 8192,
-        "concurrency": 8,
-        "gpu": "l40s",
-        "shards": 4,
-        "rollout": "in_place",
-    },
-    "embed": {"engine": "tei", "source": BGE, "context": 512, "gpu": "none"},
-}
-NODES = {"small": {"gpu": "l4", "nodes": 2}, "large": {"gpu": "l40s", "gpus": 4, "nodes": 1}}
-
-
-@pytest.fixture(scope="module")
-def storage(cluster: Cluster) -> Iterator[str]:
-    """A storage class whose volumes many nodes mount."""
-    kind = ("storage.k8s.io/v1", "StorageClass")
-    cluster.api.create(
-        {"apiVersion": kind[0], "kind": kind[1], "metadata": {"name": "files"}, "provisioner": "nfs.csi.k8s.io"}
-    )
-    yield "files"
-    cluster.api.delete(*kind, "files")
-
-
-@pytest.fixture
-def project(cluster: Cluster, storage: str, tmp_path: Path) -> Iterator[ClusterProject]:
-    project = ClusterProject.make(tmp_path / "project", cluster.kubeconfig())
-    project.write(MODELS, kubernetes={"namespace": SPACE, "nodes": NODES, "storage_class": storage})
-    yield project
-    project.destroy()
-
-
-def pods(api: Client, model: str) -> list[Object]:
-    return api.items("v1", "Pod", SPACE, labels=f"berth.dev/model={model}")
-
-
-def addresses(api: Client, service: str) -> list[str]:
-    found = api.items("discovery.k8s.io/v1", "EndpointSlice", SPACE, labels=f"kubernetes.io/service-name={service}")
-    return [
-        address
-        for item in found
-        for endpoint in item.get("endpoints") or []
-        if endpoint["conditions"].get("ready")
-        for address in endpoint["addresses"]
-    ]
+from tests.support.kubernetes_api import Client
+from tests.support.served_stack import EMBED, SPACE, addresses, instances, pods
 
 
 def test_three_models_come_up_where_they_belong_and_leave_nothing(
@@ -75,10 +19,8 @@ def test_three_models_come_up_where_they_belong_and_leave_nothing(
         found = pods(api, model)
         assert len(found) == count, model
         assert all(map(ready, found)), model
-        nodes = [api.get("v1", "Node", item["spec"]["nodeName"]) for item in found]
-        types = {node["metadata"]["labels"]["node.kubernetes.io/instance-type"] for node in nodes}
         if node_type:
-            assert types == {node_type}, model
+            assert instances(api, found) == [node_type] * count, model
         until(f"addresses of {model}", lambda model=model, count=count: len(addresses(api, model)) == count)
     until("addresses of the gateway", lambda: len(addresses(api, "gateway")) == 2)
 
@@ -88,3 +30,40 @@ def test_three_models_come_up_where_they_belong_and_leave_nothing(
     project.destroy()
     until("nothing that was not there before", lambda: inventory(api) <= before)
     assert inventory(api) == before
+
+
+def test_every_edit_of_the_file_does_what_it_says_and_nothing_else(
+    project: ClusterProject, api: Client, until: Callable[..., None]
+) -> None:
+    project.up()
+    kept = {item["metadata"]["uid"] for model in ("large", "embed") for item in pods(api, model)}
+
+    # Resized: one more or less of what there is, no pod is touched.
+    first = {item["metadata"]["uid"] for item in pods(api, "chat")}
+    project.edit("chat", replicas=1)
+    project.up()
+    until("one pod", lambda: len(pods(api, "chat")) == 1)
+    assert {item["metadata"]["uid"] for item in pods(api, "chat")} <= first
+
+    # Another engine, and with it another image: the pods roll.
+    project.edit("chat", engine="vllm")
+    project.up()
+    (upgraded,) = pods(api, "chat")
+    assert upgraded["metadata"]["uid"] not in first
+    assert "vllm" in upgraded["spec"]["containers"][0]["image"]
+
+    # Another GPU type: another kind of node.
+    project.edit("chat", gpu="h100")
+    project.edit_nodes(huge={"gpu": "h100", "gpus": 8, "nodes": 2})
+    project.up()
+    until("a pod", lambda: len(pods(api, "chat")) == 1)
+    assert instances(api, pods(api, "chat")) == ["p5.48xlarge"]
+
+    # A model that is new, and one that goes.
+    project.edit("search", **EMBED)
+    project.remove("chat")
+    project.up()
+    until("no pod of the removed model", lambda: not pods(api, "chat"))
+    assert api.find("v1", "Service", "chat", SPACE) is None
+    assert len(pods(api, "search")) == 1
+    assert {item["metadata"]["uid"] for model in ("large", "embed") for item in pods(api, model)} == kept
