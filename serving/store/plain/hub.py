@@ -36,6 +36,8 @@ class HubOrigin:
         disable_progress_bars()
         # Its warnings quote addresses, which are signed.
         logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+        # Some builds keep up to 10 GB of what was transferred in the home folder, here a small temporary one.
+        os.environ.setdefault("HF_XET_CHUNK_CACHE_SIZE_BYTES", "0")
         self._source, self._hub = source, hub
         self._endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
         self._token = token()
@@ -78,9 +80,11 @@ class HubOrigin:
             )
 
     def tidy(self, folder: Path) -> None:
-        """Transfers that ended halfway: the client begins each under a new name."""
-        for path in (folder / _CLIENT_FOLDER).rglob("*.incomplete"):
-            path.unlink()
+        """Transfers that ended halfway, as the client begins each under a new name; its locks, which are files by
+        themselves on volumes without locks."""
+        for pattern in ("*.incomplete", "*.lock"):
+            for path in (folder / _CLIENT_FOLDER).rglob(pattern):
+                path.unlink()
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

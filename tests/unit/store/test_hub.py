@@ -1,5 +1,6 @@
 """Staging from the hub by the hub's real client, against a hub on this machine."""
 
+import errno
 import json
 import shutil
 import signal
@@ -13,6 +14,7 @@ import pytest
 
 from serving.store import RefusedError, StoreError, location, stage_source, verify_folder
 from serving.store.plain.record import Record
+from serving.store.plain.workplace import Workplace
 from tests.fakes.hub import FakeHub
 from tests.unit.store.hub_model import COMMIT, FILES, INDEX, KEPT, SHARD_BYTES, SHARDS
 
@@ -241,6 +243,39 @@ sys.exit(main(["stage", "{hub.source}", "--root", "{mounted}"]))'"""
     assert "first 1" in done.stderr
     assert f"the volume at {mounted} is full" in done.stderr
     assert done.stdout.endswith("ok\n")
+
+
+@pytest.mark.filterwarnings("ignore:.*:UserWarning")  # the client's, that it locks by files instead
+def test_a_volume_without_locks_will_do(hub: FakeHub, root: Path, monkeypatch: pytest.MonkeyPatch):
+    def flock(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    said: list[str] = []
+    assert stored(stage_source(hub.source, root, report=said.append)) == KEPT
+    assert "the volume has no locks (Function not implemented); going on without" in said
+
+
+def test_without_locks_the_second_of_two_finds_the_version_of_the_first(hub: FakeHub, root: Path, tmp_path: Path):
+    first = stage_source(hub.source, root)
+    late = Workplace(root, location(hub.source), print)
+    late.prepare()
+    (late.folder / "config.json").write_text("{}")
+    late.publish()
+    assert stored(first) == KEPT
+    assert not late.folder.exists()
+
+
+def test_a_volume_that_cannot_rename_folders_is_refused_at_once(
+    hub: FakeHub, root: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def rename(path: Path, target: Path) -> Path:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(Path, "rename", rename)
+    with pytest.raises(RefusedError, match=r"cannot rename folders \(Function not implemented\).* such as EFS"):
+        stage_source(hub.source, root)
+    assert not hub.sent
 
 
 def test_commands_exit_with_3_when_trying_again_is_in_vain(hub: FakeHub, root: Path):
