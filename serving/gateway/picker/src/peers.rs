@@ -13,13 +13,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-/// How long picks wait for others before they are told.
-const BATCH: Duration = Duration::from_millis(4);
+/// How long picks wait for others before they are told. It matters: four gateways that hear of each other 5 ms later
+/// lose 1 % of mean TTFT, 20 ms later 5 %, 100 ms later 19 % (tests/bench/gateway, the simulator at twice the rate).
+const BATCH: Duration = Duration::from_millis(1);
+/// The same when nothing has been told for `IDLE`, so that idle gateways sleep.
+const IDLE_BATCH: Duration = Duration::from_millis(10);
+const IDLE: Duration = Duration::from_secs(1);
 /// How often totals are told, and names resolved anew.
 const TOTALS: Duration = Duration::from_secs(1);
 const RESOLVE: Duration = Duration::from_secs(5);
 /// A gateway that says nothing for so long counts no more.
 const SILENCE: Duration = Duration::from_secs(4);
+/// Messages taken in a row.
+const MOST_AT_ONCE: usize = 256;
 /// Gateways listened to.
 const MOST_SENDERS: usize = 256;
 /// Bytes of events that wait to be told.
@@ -71,12 +77,12 @@ pub fn configure(settings: Option<Settings>) -> Result<(), String> {
     if let Some((_, stop)) = running.take() {
         ON.store(false, Relaxed);
         stop.store(true, Relaxed);
-        thread::sleep(2 * BATCH); // the old thread may hold the port that the new one wants
+        thread::sleep(2 * IDLE_BATCH); // the old thread may hold the port that the new one wants
     }
     let Some(settings) = settings else { return Ok(()) };
     let bind = || UdpSocket::bind(&settings.listen);
     let socket = bind().map_err(|e| format!("{}: {e}", settings.listen))?;
-    socket.set_read_timeout(Some(BATCH)).map_err(|e| e.to_string())?;
+    socket.set_nonblocking(true).map_err(|e| e.to_string())?;
     let stop = Arc::new(AtomicBool::new(false));
     let talk = Talk::new(socket, settings.clone(), stop.clone());
     thread::Builder::new().name("berth-peers".into()).spawn(|| talk.run()).map_err(|e| e.to_string())?;
@@ -115,9 +121,13 @@ impl Talk {
 
     fn run(mut self) {
         let mut buffer = [0; 2048];
-        let (mut told, mut totalled, mut resolved) = (Instant::now(), None::<Instant>, None::<Instant>);
+        let (mut busy, mut totalled, mut resolved) = (Instant::now(), None::<Instant>, None::<Instant>);
         while !self.stop.load(Relaxed) {
-            if let Ok((n, _)) = self.socket.recv_from(&mut buffer) {
+            // A socket's own timeout is counted in the kernel's ticks, of 4 ms and more; a sleep is not.
+            thread::sleep(if busy.elapsed() < IDLE { BATCH } else { IDLE_BATCH });
+            // As many as a flood may bring before it is our own turn again.
+            for _ in 0..MOST_AT_ONCE {
+                let Ok((n, _)) = self.socket.recv_from(&mut buffer) else { break };
                 let taken = self.take(&buffer[..n]);
                 peering(if taken { Peering::Taken } else { Peering::Refused }, 1);
             }
@@ -125,9 +135,8 @@ impl Talk {
                 self.resolve();
                 resolved = Some(Instant::now());
             }
-            if told.elapsed() >= BATCH {
-                self.tell_changes();
-                told = Instant::now();
+            if self.tell_changes() {
+                busy = Instant::now();
             }
             if totalled.is_none_or(|t| t.elapsed() > TOTALS) {
                 self.tell_changes(); // or they would count twice
@@ -159,7 +168,8 @@ impl Talk {
         }
     }
 
-    fn tell_changes(&mut self) {
+    /// Whether there were any.
+    fn tell_changes(&mut self) -> bool {
         let (bytes, ends) = std::mem::take(&mut *WAITING.lock().unwrap_or_else(PoisonError::into_inner));
         let (mut from, mut to) = (0, 0);
         for end in ends {
@@ -172,6 +182,7 @@ impl Talk {
         if to > from {
             self.send(&bytes[from..to]);
         }
+        to > 0
     }
 
     fn tell_totals(&mut self) {
