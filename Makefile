@@ -2,10 +2,12 @@
 STACK ?= local
 PYTHON ?= python3
 RUN := .venv/bin/python -m
+# What tests/engine/kubernetes runs on besides the engine.
+CONTROL_PLANE := etcd kube-apiserver kubectl kwok karpenter pulumi-language-yaml
 
-.PHONY: up down preview settings plan outputs doctor check test test-kubernetes drain-proof bench
+.PHONY: up down preview settings plan outputs doctor render images check test test-kubernetes drain-proof bench
 
-up preview down outputs: .venv
+up preview down outputs doctor render: .venv
 	@$(RUN) infra.tasks $@ $(STACK)
 
 settings: .venv
@@ -14,8 +16,9 @@ settings: .venv
 plan: .venv
 	@$(RUN) infra.planning $(STACK)
 
-doctor: .venv
-	@$(RUN) infra.toolchain doctor
+# Builds the kit's own images, pushes them to REGISTRY (registry.example.com/team), and pins them in images/images.lock.
+images: .venv
+	@$(RUN) images build --registry $(REGISTRY)
 
 # Lint, types and the quick tests that need nothing: under a minute.
 check: .venv
@@ -28,10 +31,13 @@ check: .venv
 test: check
 	@$(RUN) infra.tasks prepare $(STACK)
 	@.venv/bin/pytest tests/unit -n 2 --dist loadfile -m thorough
+	@.venv/bin/pytest tests/program tests/monitoring -n 2 --dist loadfile
 	@.venv/bin/pytest tests/engine tests/gateway tests/drills --ignore tests/engine/kubernetes
+	@$(MAKE) test-kubernetes
 
-# The control plane and the provider that the Kubernetes platform will be tested on; builds for a quarter of an hour once.
+# The Kubernetes platform on a real control plane, which is built once (a quarter of an hour).
 test-kubernetes: .venv
+	@$(RUN) infra.toolchain ensure $(CONTROL_PLANE)
 	@.venv/bin/pytest tests/engine/kubernetes
 
 # Rolls servers and the gateway of a throw-away local stack under load, and counts the streams.
