@@ -13,9 +13,9 @@ from infra.components.kubernetes.gateway import Gateway, GatewayArgs
 from infra.components.kubernetes.gpu_pool import GpuPool, GpuPoolArgs
 from infra.components.kubernetes.labels import Role, owned
 from infra.components.kubernetes.model_server import ModelServer
-from infra.components.kubernetes.model_store import ModelStore
-from infra.components.kubernetes.model_store_args import ModelStoreArgs
-from infra.components.kubernetes.model_store_job import claim_name
+from infra.components.kubernetes.model_store import ModelStore, distinct
+from infra.components.kubernetes.model_store_args import ModelStoreArgs, StagedSourceArgs
+from infra.components.kubernetes.model_store_job import claim_bytes, claim_name
 from infra.components.kubernetes.namespace import Namespace
 from infra.components.kubernetes.server_args import ModelServerArgs
 from infra.planning import ModelPlan, Plan
@@ -135,15 +135,18 @@ def server_args(
 
 
 def _store_args(settings: Settings, plan: Plan, sources: Mapping[str, str], images: Images) -> ModelStoreArgs:
+    staged: list[StagedSourceArgs] = [
+        {"source": sources[revision.source], "bytes": model.weights_bytes}
+        for model in plan.models
+        for revision in revisions(settings, model)
+    ]
     args: ModelStoreArgs = {
         "namespace": settings.kubernetes.namespace,
         "stack": settings.stack,
         "image": images.loader,
-        "sources": [
-            {"source": sources[revision.source], "bytes": model.weights_bytes}
-            for model in plan.models
-            for revision in revisions(settings, model)
-        ],
+        "sources": staged,
+        # A claim cannot shrink, whatever is left out of the stack.
+        "size_bytes": claim_bytes(distinct(staged), kubernetes_checks.volume_bytes(settings)),
     }
     if settings.kubernetes.storage_class is not None:
         args["storage_class"] = settings.kubernetes.storage_class

@@ -64,6 +64,15 @@ def refuse(settings: Settings, plan: Plan, environment: Mapping[str, str] = os.e
     return report.notes
 
 
+def volume_bytes(settings: Settings, environment: Mapping[str, str] = os.environ) -> int:
+    """What the claim of the stack's weights asks for, as a claim cannot shrink; 0 where there is none yet."""
+    client = None if _without.get() else access.connect(settings, environment)
+    if client is None or isinstance(client, Finding):
+        return 0
+    with client:
+        return storage.claimed_bytes(client, settings)
+
+
 def _all(client: Client, settings: Settings, plan: Plan) -> Iterator[Finding]:
     checks: Mapping[str, Callable[[], Iterator[Finding]]] = {
         "the version": lambda: server.version(client),

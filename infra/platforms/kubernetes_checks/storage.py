@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from infra.cluster import Client, Object
 from infra.components.kubernetes.model_store_job import claim_name
 from infra.platforms.kubernetes_checks.finding import STORAGE_CLASS, Finding, note
+from infra.platforms.kubernetes_checks.nodes import amount
 from infra.settings import Settings
 
 _DEFAULT = "storageclass.kubernetes.io/is-default-class"
@@ -76,6 +77,13 @@ def storage(client: Client, settings: Settings) -> Iterator[Finding]:
     elif not _many(chosen):
         unknown = f"whether volumes of {chosen['provisioner']} can be shared by nodes is not known here"
         yield note(STORAGE_CLASS, f"{which}: {unknown}; the weights need ReadWriteMany")
+
+
+def claimed_bytes(client: Client, settings: Settings) -> int:
+    """What the claim of the weights asks for; 0 without a claim."""
+    name, space = claim_name(settings.kubernetes.storage_class), settings.kubernetes.namespace
+    claim = client.find("v1", "PersistentVolumeClaim", name, space)
+    return int(amount(claim["spec"]["resources"]["requests"]["storage"])) if claim else 0
 
 
 def _named(item: Object) -> str:
