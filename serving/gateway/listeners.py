@@ -54,7 +54,7 @@ def _connection_manager(spec: GatewaySpec, routes: Json) -> Json:
         request_headers_timeout=seconds(spec.header_seconds),
         request_timeout=seconds(spec.body_seconds),
         stream_idle_timeout=seconds(longest),
-        delayed_close_timeout="1s",
+        delayed_close_timeout="0.2s",
         drain_timeout="5s",
         common_http_protocol_options={
             "idle_timeout": seconds(spec.idle_seconds),

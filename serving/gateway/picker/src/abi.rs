@@ -176,13 +176,6 @@ extern "C" {
         key: Buf,
         out: *mut f64,
     ) -> bool;
-    fn envoy_dynamic_module_callback_lb_context_get_downstream_header(
-        context: Ptr,
-        key: Buf,
-        out: *mut Buf,
-        index: usize,
-        count: *mut usize,
-    ) -> bool;
 }
 
 /// Envoy runs with `--mode validate`: no threads, no sockets.
@@ -499,17 +492,5 @@ impl Cluster {
         let (mut out, ns, key) = (0.0, Buf::of(namespace.as_bytes()), Buf::of(key.as_bytes()));
         unsafe { envoy_dynamic_module_callback_lb_get_host_metadata_number(self.0, 0, i, ns, key, &mut out) }
             .then_some(out)
-    }
-
-    /// A request header of the request that a host is being chosen for.
-    pub fn request_header(&self, context: Ptr, name: &str) -> Option<&[u8]> {
-        if context.is_null() {
-            return None;
-        }
-        let (mut out, key) = (Buf::EMPTY, Buf::of(name.as_bytes()));
-        let found = unsafe {
-            envoy_dynamic_module_callback_lb_context_get_downstream_header(context, key, &mut out, 0, ptr::null_mut())
-        };
-        (found && !out.ptr.is_null()).then(|| unsafe { out.get() })
     }
 }

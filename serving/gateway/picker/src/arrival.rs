@@ -1,6 +1,7 @@
 //! A request's headers: whose it is, and what it asks for.
 use crate::abi::{Http, Pair, REQUEST};
 use crate::answer::{quoted, shown, Refusal};
+use crate::balancer;
 use crate::config::{entry, Gateway, Model};
 use crate::hop::{self, Hop};
 use crate::path::{self, Target};
@@ -135,6 +136,7 @@ impl Stream {
             http.set_header(REQUEST, MODEL, gateway.models.get(model).map_or("", |m| &m.name).as_bytes());
             http.choose_route_again();
             self.stage = Stage::Sent;
+            balancer::place(None);
             return Ok(Act::Continue);
         }
         if seen.encoded {

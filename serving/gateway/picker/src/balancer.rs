@@ -1,6 +1,6 @@
 //! The load balancing policy: one `Balancer` per cluster and worker thread, one `Pool` per cluster.
 //!
-//! The filter leaves a ticket in a request header; `choose` redeems it. So the first choice and every retry see the
+//! The filter places an order when it lets a request go; `choose` serves it. So the first choice and every retry see the
 //! hosts as Envoy sees them at that moment, and a retry takes the work off the backend that failed.
 use crate::abi::{Cluster, Ptr};
 use crate::memory::Number;
@@ -8,13 +8,11 @@ use crate::peers;
 use crate::pool::{name, Ahead, Charge, Pool, Traits};
 use crate::stats::{Count, ModelStats};
 use crate::wire::Told;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The request header that carries a ticket from the filter to the policy.
-pub const TICKET: &str = "x-berth-ticket";
 /// Metadata namespace of endpoints.
 const NAMESPACE: &str = "berth";
 
@@ -48,6 +46,8 @@ pub struct Order {
     pub stats: Arc<ModelStats>,
     pool: Option<(u64, Shared)>,
     charge: Option<Charge>,
+    /// Envoy's, once it has asked.
+    context: Option<usize>,
     /// Backends that failed it.
     tried: Vec<Number>,
     /// The backend's name among gateways, and what it was told to have got.
@@ -66,6 +66,7 @@ impl Order {
             stats,
             pool: None,
             charge: None,
+            context: None,
             tried: Vec::new(),
             told: (0, 0),
             ahead: Ahead::default(),
@@ -96,22 +97,38 @@ impl Order {
     }
 }
 
+pub type Placed = Rc<RefCell<Order>>;
+
 thread_local! {
-    /// Orders of this thread's streams by ticket.
-    static ORDERS: RefCell<HashMap<u64, Rc<RefCell<Order>>>> = RefCell::default();
-    static TICKETS: Cell<u64> = const { Cell::new(0) };
+    /// The order of the request that its filter has just let go: Envoy asks for its host before this thread turns to
+    /// any other request.
+    static NEXT: RefCell<Option<Placed>> = const { RefCell::new(None) };
+    /// Orders that have been asked for, by Envoy's context: the request's router, which comes back for every retry.
+    static ASKED: RefCell<HashMap<usize, Placed>> = RefCell::default();
 }
 
-/// Files an order; the ticket's text goes into the header.
-pub fn file(order: Rc<RefCell<Order>>) -> u64 {
-    let ticket = TICKETS.get() + 1;
-    TICKETS.set(ticket);
-    ORDERS.with_borrow_mut(|orders| orders.insert(ticket, order));
-    ticket
+/// The request that goes on now has this order, or none.
+pub fn place(order: Option<Placed>) {
+    NEXT.replace(order);
 }
 
-pub fn withdraw(ticket: u64) {
-    ORDERS.with_borrow_mut(|orders| orders.remove(&ticket));
+/// Before a request's router goes, whose address may be another's next.
+pub fn withdraw(order: &Placed) {
+    NEXT.with_borrow_mut(|next| drop(next.take_if(|n| Rc::ptr_eq(n, order))));
+    if let Some(context) = order.borrow_mut().context.take() {
+        ASKED.with_borrow_mut(|asked| asked.remove(&context));
+    }
+}
+
+fn asked_by(context: Ptr) -> Option<Placed> {
+    let context = Some(context as usize).filter(|c| *c != 0)?;
+    let before = ASKED.with_borrow(|asked| asked.get(&context).cloned());
+    before.or_else(|| {
+        let order = NEXT.take()?;
+        order.try_borrow_mut().ok()?.context = Some(context);
+        ASKED.with_borrow_mut(|asked| asked.insert(context, order.clone()));
+        Some(order)
+    })
 }
 
 /// One worker thread's view of one cluster.
@@ -120,8 +137,8 @@ pub struct Balancer {
     /// Its name among gateways.
     name: u64,
     pool: Shared,
-    /// A shadow sees the ticket of the request that it copies, which is not its own.
-    redeems: bool,
+    /// A shadow's request has no order, and must not take another's.
+    serves: bool,
     /// Pool numbers of the healthy hosts in Envoy's order; read anew when Envoy says that hosts changed.
     healthy: RefCell<Option<Vec<Number>>>,
 }
@@ -129,8 +146,8 @@ pub struct Balancer {
 impl Balancer {
     pub fn new(cluster: Cluster) -> Self {
         let own = cluster.name();
-        let redeems = !own.ends_with(b".shadow");
-        Balancer { cluster, name: name(&own), pool: pool(&own), redeems, healthy: RefCell::default() }
+        let serves = !own.ends_with(b".shadow");
+        Balancer { cluster, name: name(&own), pool: pool(&own), serves, healthy: RefCell::default() }
     }
 
     pub fn hosts_changed(&self) {
@@ -164,10 +181,7 @@ impl Balancer {
             *healthy = Some(self.refresh());
         }
         let healthy = healthy.as_deref()?;
-        let ticket = self.cluster.request_header(context, TICKET).filter(|_| self.redeems);
-        let ticket = ticket.and_then(|t| std::str::from_utf8(t).ok()?.parse::<u64>().ok());
-        let order = ticket.and_then(|t| ORDERS.with_borrow(|orders| orders.get(&t).cloned()));
-        let Some(order) = order else {
+        let Some(order) = self.serves.then(|| asked_by(context)).flatten() else {
             let least = lock(&self.pool).least(healthy.iter().copied())?;
             return healthy.iter().position(|n| *n == least).map(|i| i as u32);
         };

@@ -2,7 +2,7 @@
 use crate::abi::{Http, BUFFERED_REQUEST, RECEIVED_REQUEST, REQUEST};
 use crate::answer::{quoted, shown, Refusal};
 use crate::arrival::{names, too_large, unknown, PATIENCE, SLACK};
-use crate::balancer::{self, Order, TICKET};
+use crate::balancer::Order;
 use crate::chain::{chain, seed};
 use crate::config::{Gateway, Model};
 use crate::edit::{edits, Edits, Wishes};
@@ -89,7 +89,7 @@ impl Stream {
         self.model = Some(number);
         self.rewrite(http, target, &request, body, trailers, number != asked);
         if target.picks {
-            self.order(http, target, &request, body);
+            self.order(target, &request, body);
         }
         if up {
             self.send(http);
@@ -167,15 +167,12 @@ impl Stream {
     }
 
     /// Leaves the prompt's numbers for the balancer.
-    pub fn order(&mut self, http: &mut Http, model: &Model, request: &Request, body: &[u8]) {
+    pub fn order(&mut self, model: &Model, request: &Request, body: &[u8]) {
         let text = body.get(request.prompt.clone()).unwrap_or_default();
         let mut order = Order::new(model.stats.clone(), text.len() as u64);
         let adapter = request.adapter.as_deref().unwrap_or_default();
         let salt = request.salt.as_deref().unwrap_or_default();
         chain(seed(&[model.name.as_bytes(), adapter, salt]), text, &mut order.chain);
-        let order = Rc::new(RefCell::new(order));
-        self.ticket = balancer::file(order.clone());
-        self.order = Some(order);
-        http.set_header(REQUEST, TICKET, self.ticket.to_string().as_bytes());
+        self.order = Some(Rc::new(RefCell::new(order)));
     }
 }

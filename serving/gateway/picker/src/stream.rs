@@ -1,13 +1,11 @@
 //! One request's life in the filter: what is known of it, and what its hooks want done.
 use crate::abi::{Http, Pair};
 use crate::answer::Refusal;
-use crate::balancer::{self, Order};
+use crate::balancer::{self, Placed};
 use crate::config::{Gateway, Model, Tenant};
 use crate::stats::Level;
 use crate::usage::Tail;
 use crate::watch::Watch;
-use std::cell::RefCell;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -76,8 +74,7 @@ pub struct Stream {
     pub has_length: bool,
     pub received: u64,
     pub stage: Stage,
-    pub order: Option<Rc<RefCell<Order>>>,
-    pub ticket: u64,
+    pub order: Option<Placed>,
     pub watch: Option<Arc<Watch>>,
     pub held_since: u64,
     /// Candidates tried so far, this model included.
@@ -116,7 +113,6 @@ impl Stream {
             received: 0,
             stage: Stage::Reading,
             order: None,
-            ticket: 0,
             watch: None,
             held_since: 0,
             tried: 0,
@@ -168,7 +164,7 @@ impl Stream {
         }
         if let Some(order) = self.order.take() {
             order.borrow_mut().finished();
-            balancer::withdraw(self.ticket);
+            balancer::withdraw(&order);
         }
         if std::mem::take(&mut self.in_flight) {
             if let Some(model) = self.serving() {

@@ -2,6 +2,7 @@
 use crate::abi::{Http, REQUEST};
 use crate::admit::no_backend;
 use crate::answer::Refusal;
+use crate::balancer;
 use crate::hop::{self, Hop};
 use crate::stats::{Count, Level};
 use crate::stream::{Act, Stage, Stream};
@@ -14,6 +15,7 @@ const LOOK: u64 = 50;
 impl Stream {
     pub fn send(&mut self, http: &Http) {
         self.stage = Stage::Sent;
+        balancer::place(self.order.clone());
         self.sent = Some(Instant::now());
         let Some(model) = self.gateway.as_ref().and_then(|g| g.models.get(self.model?)) else { return };
         model.stats.up(Level::InFlight);
