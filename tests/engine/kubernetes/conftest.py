@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.cluster import Cluster, crds
 from tests.support.cluster.program import Program
+from tests.support.cluster.workloads import SHARED_FILES
 from tests.support.cluster_project import ClusterProject
 from tests.support.kubernetes_api import Client
 from tests.support.served_stack import MODELS, NODES, SPACE
@@ -58,12 +59,10 @@ def until(cluster: Cluster) -> Any:
 @pytest.fixture(scope="module")
 def storage(cluster: Cluster) -> Iterator[str]:
     """A storage class whose volumes many nodes mount."""
-    kind = ("storage.k8s.io/v1", "StorageClass")
-    cluster.api.create(
-        {"apiVersion": kind[0], "kind": kind[1], "metadata": {"name": "files"}, "provisioner": "nfs.csi.k8s.io"}
-    )
-    yield "files"
-    cluster.api.delete(*kind, "files")
+    name = SHARED_FILES["metadata"]["name"]
+    cluster.api.create(SHARED_FILES)
+    yield name
+    cluster.api.delete("storage.k8s.io/v1", "StorageClass", name)
 
 
 @pytest.fixture

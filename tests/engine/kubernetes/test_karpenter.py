@@ -9,7 +9,9 @@ from tests.support.cluster import Cluster, Nodes, crds
 from tests.support.cluster.karpenter import Karpenter, Offer, node_pool
 from tests.support.cluster.nodes import GPU_RESOURCE
 from tests.support.cluster.timeline import ready
-from tests.support.cluster.workloads import deployment, pod_spec
+from tests.support.cluster.workloads import SHARED_FILES, deployment, pod_spec
+from tests.support.cluster_project import ClusterProject
+from tests.support.served_stack import MODELS, SPACE, instances, pods
 
 
 def test_pending_pods_bring_up_their_pools_type_up_to_its_limit(tmp_path: Path) -> None:
@@ -42,3 +44,34 @@ def test_pending_pods_bring_up_their_pools_type_up_to_its_limit(tmp_path: Path) 
         api.apply({**sharded, "spec": {**sharded["spec"], "replicas": 3}}, force=True)
         until("the word of the limit", lambda: any("exceed limits for nodepool" in text for text in said()))
         assert len(bought()) == 4
+
+
+def test_a_stack_buys_the_planned_types_and_gives_empty_nodes_back(tmp_path: Path) -> None:
+    offer = Offer(("g6.xlarge", "g6.12xlarge", "g6e.12xlarge", "p5.48xlarge"))
+    system = (Nodes("m6i.4xlarge"),)
+    with Cluster(tmp_path / "cluster", system, crds.KARPENTER_PARTS) as cluster, Karpenter(cluster, offer):
+        api, until = cluster.api, cluster.processes.wait
+        api.create(SHARED_FILES)
+        project = ClusterProject.make(tmp_path / "project", cluster.kubeconfig())
+        bought = {"kind": "KWOKNodeClass", "group": "karpenter.kwok.sh", "empty": "2s"}
+        pools = {
+            "small": {"gpu": "l4", "nodes": 2, "karpenter": {**bought, "instances": ["g6.xlarge"]}},
+            "large": {"gpu": "l40s", "gpus": 4, "nodes": 1, "karpenter": {**bought, "instances": ["g6e.12xlarge"]}},
+        }
+        project.write(MODELS, kubernetes={"namespace": SPACE, "nodes": pools, "storage_class": "files"})
+        project.up()
+
+        def nodes() -> list[str]:
+            found = api.items("v1", "Node", labels="karpenter.sh/nodepool")
+            return sorted(node["metadata"]["labels"]["node.kubernetes.io/instance-type"] for node in found)
+
+        assert nodes() == ["g6.xlarge", "g6.xlarge", "g6e.12xlarge"]
+        assert instances(api, pods(api, "chat")) == ["g6.xlarge", "g6.xlarge"]
+        assert instances(api, pods(api, "large")) == ["g6e.12xlarge"]
+        assert project.preview().operations() == {}
+
+        project.edit("chat", replicas=1)
+        project.up()
+        until("the end of the empty node", lambda: nodes() == ["g6.xlarge", "g6e.12xlarge"], 120)
+        project.destroy()
+        until("no bought node", lambda: nodes() == [], 120)

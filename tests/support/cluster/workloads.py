@@ -9,6 +9,14 @@ from tests.support.kubernetes_api import Object
 AT_ONCE = Behaviour()
 """A tenth of a second for each step."""
 
+SHARED_FILES: Object = {
+    "apiVersion": "storage.k8s.io/v1",
+    "kind": "StorageClass",
+    "metadata": {"name": "files"},
+    "provisioner": "nfs.csi.k8s.io",
+}
+"""A class whose volumes many nodes mount."""
+
 
 def pod_spec(gpus: int = 0, selector: dict[str, str] | None = None, **fields: Any) -> Object:
     """One container; with GPUs it tolerates their taint."""
