@@ -20,7 +20,7 @@ _DTYPES = {Engine.TGI: ("bfloat16", "float16"), Engine.TEI: ("float16", "float32
 _CPU_DTYPES = {Engine.TEI: ("float32",)}
 _GENERATING = (Engine.TGI, Engine.VLLM)
 # Names of the kit's own services, beside which the models' stand.
-_TAKEN = ("gateway", "prometheus")
+TAKEN = ("default", "deny-all", "gateway", "gateway-peers", "model-store", "prometheus")
 
 
 def models(draft: Draft) -> Iterator[Finding]:
@@ -34,7 +34,7 @@ def models(draft: Draft) -> Iterator[Finding]:
 
 
 def _model(draft: Draft, name: str, model: Model) -> Iterator[Finding]:
-    if name in _TAKEN:
+    if name in TAKEN:
         yield (), f"'{name}' is the name of a part of the kit; use another, such as '{name}-model'"
     if draft.sound("models", name, "engine"):
         yield from _engine(draft, name, model)
