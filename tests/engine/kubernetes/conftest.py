@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.cluster import Cluster, crds
+from tests.support.cluster import Cluster, Item, crds, inventory
 from tests.support.cluster.program import Program
 from tests.support.cluster.workloads import SHARED_FILES
 from tests.support.cluster_project import ClusterProject
@@ -72,3 +72,17 @@ def project(cluster: Cluster, storage: str, tmp_path: Path) -> Iterator[ClusterP
     project.write(MODELS, kubernetes={"namespace": SPACE, "nodes": NODES, "storage_class": storage})
     yield project
     project.destroy()
+
+
+@pytest.fixture
+def before(cluster: Cluster) -> set[Item]:
+    """Everything that the cluster holds, when nothing of earlier tests is on its way out any more."""
+    cluster.processes.wait("the end of what earlier tests made", lambda: not _leaving(cluster.api))
+    return inventory(cluster.api)
+
+
+def _leaving(api: Client) -> bool:
+    volumes = api.items("v1", "PersistentVolume")
+    return any("deletionTimestamp" in item["metadata"] for item in [*api.items("v1", "Namespace"), *volumes]) or any(
+        item.get("status", {}).get("phase") == "Released" for item in volumes
+    )

@@ -10,7 +10,7 @@ from infra.components.kubernetes.names import priority_class
 from infra.toolchain import ensure
 from serving.gateway import Timeouts, digest
 from tests.program.kubernetes.gateway_program import KEY, PRIVATE, model, spec
-from tests.support.cluster import Timeline, inventory
+from tests.support.cluster import Item, Timeline, inventory
 from tests.support.cluster.program import STATE, Program, Run
 from tests.support.cluster.timeline import ready
 from tests.support.kubernetes_api import ApiError, Client, Object
@@ -92,9 +92,10 @@ def addresses(api: Client, space: str, service: str) -> set[str]:
     return {each for item in slices for endpoint in item["endpoints"] or [] for each in endpoint["addresses"]}
 
 
-def test_a_gateway_comes_up_changes_live_rolls_when_it_must_and_leaves_nothing(program: Program, api: Client) -> None:
+def test_a_gateway_comes_up_changes_live_rolls_when_it_must_and_leaves_nothing(
+    program: Program, api: Client, before: set[Item]
+) -> None:
     space = "gateway-life"
-    before = inventory(api)
     write(program, space)
     program.preview()
     program.up()

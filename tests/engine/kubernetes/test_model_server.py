@@ -7,7 +7,7 @@ import pytest
 from infra.components.kubernetes import namespace_objects
 from infra.components.kubernetes.server import Server
 from infra.components.kubernetes.server_objects import manifests as manifests_of
-from tests.support.cluster import Behaviour, inventory
+from tests.support.cluster import Behaviour, Item, inventory
 from tests.support.cluster.program import Program
 from tests.support.kubernetes_api import ApiError, Client
 from tests.support.model_servers import arguments, encoder, many_hosts, sharded
@@ -17,10 +17,11 @@ QUICK = Behaviour(load=0.3)
 PRODUCT, ZONE = "nvidia.com/gpu.product", "topology.kubernetes.io/zone"
 
 
-def test_three_models_come_up_on_their_nodes_stay_and_leave_nothing(program: Program, api: Client) -> None:
+def test_three_models_come_up_on_their_nodes_stay_and_leave_nothing(
+    program: Program, api: Client, before: set[Item]
+) -> None:
     space = "three-models"
     servers = {args["model"]: simulated(args, QUICK, space) for args in (arguments(), sharded(), encoder())}
-    before = inventory(api)
     program.write(text(space, servers, gpus=7))
     planned = program.preview()
     assert not api.find("v1", "Namespace", space), "a preview makes nothing"

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from infra.components.kubernetes.model_store_job import job_name
-from tests.support.cluster import Behaviour, inventory
+from tests.support.cluster import Behaviour, Item, inventory
 from tests.support.cluster.program import Program
 from tests.support.cluster.timeline import ready
 from tests.support.kubernetes_api import Client, Object
@@ -93,10 +93,9 @@ def jobs(api: Client, space: str) -> dict[str, Object]:
     return {item["metadata"]["name"]: item for item in api.items("batch/v1", "Job", space)}
 
 
-def test_weights_are_there_before_servers_and_are_staged_once(program: Program, api: Client) -> None:
+def test_weights_are_there_before_servers_and_are_staged_once(program: Program, api: Client, before: set[Item]) -> None:
     space = "staged-once"
     quick = Behaviour(job=STAGING_SECONDS).annotations()
-    before = inventory(api)
     program.write(text(space, CHAT, EMBED, behaviour=quick, served=CHAT))
     program.preview()
     program.up()

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from tests.support.cluster import Behaviour, Cluster, Timeline, inventory
+from tests.support.cluster import Behaviour, Cluster, Item, Timeline, inventory
 from tests.support.cluster.program import Placed, Program
 from tests.support.cluster.timeline import ready
 from tests.support.cluster.workloads import AT_ONCE, deployment, pod_spec, service
@@ -83,10 +83,9 @@ def names(api: Client, kind: str, namespace: str, prefix: str) -> list[str]:
 
 
 def test_a_stack_comes_up_changes_fails_recovers_and_leaves_nothing(
-    program: Program, api: Client, until: Until
+    program: Program, api: Client, until: Until, before: set[Item]
 ) -> None:
     space = "whole-life"
-    before = inventory(api)
 
     program.write(stack(space))
     first = program.preview()

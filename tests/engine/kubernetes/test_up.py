@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from tests.support.cluster import inventory
+from tests.support.cluster import Item, inventory
 from tests.support.cluster.timeline import ready
 from tests.support.cluster_project import TENANT_KEY, ClusterProject
 from tests.support.kubernetes_api import Client
@@ -10,9 +10,8 @@ from tests.support.served_stack import EMBED, SPACE, addresses, instances, pods
 
 
 def test_three_models_come_up_where_they_belong_and_leave_nothing(
-    project: ClusterProject, api: Client, until: Callable[..., None]
+    project: ClusterProject, api: Client, until: Callable[..., None], before: set[Item]
 ) -> None:
-    before = inventory(api)
     done = project.up()
     assert TENANT_KEY not in done.output
     for model, node_type, count in (("chat", "g6.xlarge", 2), ("large", "g6e.12xlarge", 1), ("embed", "", 1)):
