@@ -110,6 +110,7 @@ def _broken_model(plan: Plan, asked: ModelRequest) -> Iterator[str]:
     st.floats(0.2, 12.0), st.integers(100, 3000), st.integers(20, 600), st.floats(0.8, 6.0), st.floats(0.06, 0.3),
     st.sampled_from([None, 99.5, 99.9]), st.booleans(), st.integers(0, 3),
 )  # fmt: skip
+@pytest.mark.thorough
 def test_a_plan_keeps_everything_that_was_asked(
     rate: float, prompt: int, answer: int, ttft: float, itl: float, availability: float | None, spot: bool, floor: int
 ) -> None:
@@ -131,6 +132,7 @@ def test_a_plan_keeps_everything_that_was_asked(
     assert all(found.way_out for found in refusals)
 
 
+@pytest.mark.thorough
 @EXAMPLES
 @given(st.floats(0.5, 10.0), st.floats(0.5, 10.0), st.floats(0.8, 5.0))
 def test_more_traffic_never_costs_less(one: float, other: float, ttft: float) -> None:
@@ -141,6 +143,7 @@ def test_more_traffic_never_costs_less(one: float, other: float, ttft: float) ->
     assert costs[0] <= costs[1] + 1e-9
 
 
+@pytest.mark.thorough
 @EXAMPLES
 @given(st.floats(0.6, 6.0), st.floats(0.6, 6.0), st.floats(0.05, 0.3), st.floats(0.05, 0.3))
 def test_a_looser_objective_never_costs_more(t1: float, t2: float, i1: float, i2: float) -> None:

@@ -93,6 +93,7 @@ TRAFFIC = Traffic(1200, 250, 0.0, 8192)
 ENGINE = Engine(roofline(llama("l40s")), 4096, 64, 140_000)
 
 
+@pytest.mark.thorough
 @EXAMPLES
 @given(rates, rates, objectives)
 def test_more_traffic_never_needs_fewer_replicas(one: float, other: float, ttft: float) -> None:
@@ -101,6 +102,7 @@ def test_more_traffic_never_needs_fewer_replicas(one: float, other: float, ttft:
     assert needed[0] <= needed[1]
 
 
+@pytest.mark.thorough
 @EXAMPLES
 @given(rates, objectives, objectives)
 def test_a_looser_objective_never_needs_more_replicas(rate: float, one: float, other: float) -> None:

@@ -123,6 +123,7 @@ def large_problem(models: int, gpus: int, seed: int = 1) -> Problem:
     return Problem(tuple(items), tuple(options), {f"g{gpu}": rnd.choice([16, 32, 64]) for gpu in range(gpus)})
 
 
+@pytest.mark.thorough
 def test_fifty_models_on_twelve_gpu_types_are_placed_in_seconds() -> None:
     problem = large_problem(50, 12)
     begin = time.process_time()

@@ -18,6 +18,7 @@ from serving.store.plain.workplace import Workplace
 from tests.fakes.hub import FakeHub
 from tests.unit.store.hub_model import COMMIT, FILES, INDEX, KEPT, SHARD_BYTES, SHARDS
 
+pytestmark = pytest.mark.thorough
 TOKEN = "hf_" + "TEST" * 8
 
 
