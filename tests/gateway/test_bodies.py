@@ -37,6 +37,10 @@ def gate(tmp_path_factory: pytest.TempPathFactory, fake: FakeEngine) -> Iterator
         (b'{"model":"chat","model":"other"}', "appears twice"),
         (b'{"model":7}', "model must be a string"),
         (b'{"messages":[]}', "must name a model: chat"),
+        (
+            b'{"model":"chat","messages":[{"content":[{"image_url":{"url":"http://127.0.0.1/"}}]}]}',
+            "image_url, video_url and audio_url are refused",
+        ),
     ],
 )
 def test_bad_json_is_400_and_says_why(gate: Gateway, body: bytes, why: str) -> None:

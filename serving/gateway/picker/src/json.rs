@@ -57,7 +57,7 @@ pub struct Request<'a> {
 
 /// Reads a request body.
 pub fn read(body: &[u8]) -> Parsed<Request<'_>> {
-    let mut c = Cursor { b: body, at: 0, high: false };
+    let mut c = Cursor { b: body, at: 0, high: false, fetched: None };
     let result = parse(&mut c, body);
     // JSON that was read to its end has bytes above ASCII only in its strings, and those are seen there: most bodies
     // need no pass of their own for this.
@@ -88,7 +88,11 @@ fn parse<'a>(c: &mut Cursor<'a>, body: &'a [u8]) -> Parsed<Request<'a>> {
         b"messages" | b"prompt" | b"inputs" | b"input" => {
             once(c, &mut seen, 1)?;
             let start = c.at;
+            c.fetched = None;
             c.skip()?;
+            if let (b"messages", Some(at)) = (&*key, c.fetched) {
+                return Err(Fault { at, why: "image_url, video_url and audio_url are refused: an engine would fetch them" });
+            }
             r.prompt = match body.get(start) {
                 Some(b'[') => start..c.at - 1,
                 Some(b'"') => start + 1..c.at - 1,
@@ -219,7 +223,12 @@ struct Cursor<'a> {
     at: usize,
     /// A byte above ASCII was passed in a string.
     high: bool,
+    /// Where `skip` passed a member whose value engines fetch from the address that it names.
+    fetched: Option<usize>,
 }
+
+/// Parts of a message by which a client makes an engine connect to an address of its choice.
+const FETCHED: [&[u8]; 3] = [b"image_url", b"video_url", b"audio_url"];
 
 impl<'a> Cursor<'a> {
     fn fault<T>(&self, why: &'static str) -> Parsed<T> {
@@ -337,7 +346,12 @@ impl<'a> Cursor<'a> {
         if self.peek() != Some(b'"') {
             return self.fault("expected a member name in double quotes");
         }
+        let start = self.at + 1;
         self.string()?;
+        // Escaped or not: "image\u005furl" is the same name.
+        if FETCHED.contains(&&*unescape(&self.b[start..self.at - 1])) {
+            self.fetched.get_or_insert(start);
+        }
         self.space();
         self.expect(b':', "expected ':' after a member name")?;
         self.space();
@@ -528,6 +542,21 @@ mod tests {
         assert_eq!(&body[r.stream_options.unwrap()], br#"{"include_usage":true}"#);
         assert_eq!(r.salt.as_deref(), Some(&b"s"[..]));
         assert_eq!(&body[r.model_span], br#""ch\u0061t""#);
+    }
+
+    #[test]
+    fn what_an_engine_would_fetch_is_refused_in_messages_alone() {
+        for key in ["image_url", "video_url", "image\\u005furl"] {
+            let part = format!(r#"{{"type":"image_url","{key}":{{"url":"http://10.0.0.1/"}}}}"#);
+            let body = format!(r#"{{"messages":[{{"role":"user","content":[{part}]}}]}}"#);
+            let fault = read(body.as_bytes()).unwrap_err();
+            assert_eq!(fault.at, body.rfind(key).unwrap());
+            assert!(fault.why.starts_with("image_url"), "{}", fault.why);
+        }
+        let schema = br#"{"messages":[{"content":"what is \"image_url\"?"}],"tools":[{"image_url":{"type":"string"}}]}"#;
+        assert!(read(schema).is_ok());
+        let turned = br#"{"tools":[{"image_url":1}],"messages":[]}"#;
+        assert!(read(turned).is_ok());
     }
 
     #[test]
