@@ -11,6 +11,7 @@ from serving.gateway import Dns, Hold
 from tests.fakes.dns import FakeDns
 from tests.fakes.engine import FakeEngine
 from tests.gateway.harness import Gateway, gateway, model, until
+from tests.support.portblock import free_port
 
 NAME = "chat.models.test"
 
@@ -54,9 +55,7 @@ def test_requests_wait_until_the_name_has_an_address(tmp_path: Path, dns: FakeDn
         else:
             dns.records[NAME] = []
 
-    probe = FakeEngine().start()
-    port = probe.port
-    probe.stop()
+    port = free_port()  # not one that an outgoing connection may take while the engine sleeps
     source = Dns(NAME, port, (f"127.0.0.1:{dns.port}",), refresh=0.2)
     sleep()
     with gateway(tmp_path, model(dns=source, hold=Hold(30, 10))) as gate:

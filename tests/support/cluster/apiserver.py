@@ -2,14 +2,13 @@
 
 import secrets
 import shutil
-import socket
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
 
 from tests.support.cluster import keys, servers
 from tests.support.cluster.processes import Processes
 from tests.support.kubernetes_api import Access, Client, UnreachableError, kubeconfig
+from tests.support.portblock import free_port
 
 ADMIN = "admin"
 CONTEXT = "test"
@@ -98,9 +97,5 @@ class ApiServer:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago; all different."""
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+    """Ports that are this process's own: a server that is killed finds its port again."""
+    return [free_port() for _ in range(count)]
