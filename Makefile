@@ -18,6 +18,7 @@ plan: .venv
 
 # Builds the kit's own images, pushes them to REGISTRY (registry.example.com/team), and pins them in images/images.lock.
 images: .venv
+	$(if $(REGISTRY),,$(error say where to: make images REGISTRY=registry.example.com/team))
 	@$(RUN) images build --registry $(REGISTRY)
 
 # Lint, types and the quick tests that need nothing: under a minute.

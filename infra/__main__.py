@@ -15,7 +15,7 @@ def main() -> None:
         wanted = settings.load(pulumi.get_stack(), Path(pulumi.get_root_directory()))
         plan = planning.plan(wanted, nodes=kubernetes_checks.nodes_to_plan_with(wanted))
         outputs = platforms.platform(wanted.platform).build(wanted, plan)
-    except (settings.SettingsError, planning.PlanError) as error:
+    except (settings.SettingsError, planning.PlanError, platforms.PlatformError) as error:
         raise pulumi.RunError(str(error)) from None
     for name, value in outputs.items():
         pulumi.export(name, value)

@@ -3,11 +3,15 @@
 from infra.platforms.base import Endpoint, Outputs, Platform
 from infra.settings import Platform as Name
 
-__all__ = ["Endpoint", "Outputs", "Platform", "platform"]
+__all__ = ["Endpoint", "Outputs", "Platform", "PlatformError", "platform"]
+
+
+class PlatformError(ValueError):
+    """A platform that cannot be deployed to; the message says which can."""
 
 
 def platform(name: Name) -> Platform:
-    """The platform of that name. Raises NotImplementedError for one that this version does not deploy to yet."""
+    """The platform of that name. Raises PlatformError for one that this version does not deploy to yet."""
     match name:
         case Name.LOCAL:
             from infra.platforms.local import LocalPlatform  # noqa: PLC0415 - not the SDK of the other platform
@@ -19,6 +23,4 @@ def platform(name: Name) -> Platform:
 
             return KubernetesPlatform()
         case _:
-            raise NotImplementedError(
-                f"platform {name} can be planned but not deployed yet; deploy to local or kubernetes"
-            )
+            raise PlatformError(f"platform {name} can be planned but not deployed yet; deploy to local or kubernetes")

@@ -27,16 +27,24 @@ class Images:
     @classmethod
     def of(cls, plan: Plan, root: Path) -> "Images":
         """Those that a plan needs, from the project's lock. Raises `pulumi.RunError` with all that are not pinned."""
-        path = root / "images" / lock.LOCK.name
-        needed = {name_of(model) for model in plan.models}
-        if missing := lock.lacking({GATEWAY, LOADER, *needed}, path):
+        if missing := lacking(plan, root):
             raise pulumi.RunError("\n".join(missing))
-        servers = {name: lock.image(name, path) for name in sorted(needed)}
+        path = _lock(root)
+        servers = {name: lock.image(name, path) for name in sorted(map(name_of, plan.models))}
         return cls(lock.image(GATEWAY, path), lock.image(LOADER, path), servers)
 
     def server(self, model: ModelPlan) -> str:
         """The image of a model's server."""
         return self.servers[name_of(model)]
+
+
+def lacking(plan: Plan, root: Path) -> list[str]:
+    """For each image that a plan needs and the project's lock does not pin, what to do about it."""
+    return lock.lacking({GATEWAY, LOADER, *map(name_of, plan.models)}, _lock(root))
+
+
+def _lock(root: Path) -> Path:
+    return root / "images" / lock.LOCK.name
 
 
 def name_of(model: ModelPlan) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from infra import toolchain
 from infra.planning import Plan, PlanError, plan
-from infra.platforms import kubernetes_checks
+from infra.platforms import images, kubernetes_checks
 from infra.settings import Platform, Problem, Settings, SettingsError, load
 from infra.tasks.session import Session
 from infra.toolchain import doctor as parts
@@ -22,7 +22,7 @@ def doctor(session: Session, stack: str) -> bool:
         sys.stdout.write(f"stack {stack}:\n{_lines(str(error))}")
         return False
     sound = True
-    for line in stack_lines(settings, planned):
+    for line in (*stack_lines(settings, planned), *image_lines(settings, planned, session)):
         sound = sound and not line.startswith("  ✗")
         sys.stdout.write(f"{line}\n")
     return good and sound
@@ -42,6 +42,12 @@ def stack_lines(settings: Settings, planned: Plan) -> Iterator[str]:
         yield f"stack {settings.stack} on {where}: {many} thing{'s' * (many > 1)} in the way"
     yield from (_line("✗", problem) for problem in report.problems)
     yield from (_line("!", problem) for problem in report.notes)
+
+
+def image_lines(settings: Settings, planned: Plan, session: Session) -> Iterator[str]:
+    """Images that are not pinned yet; nothing is deployed without a digest."""
+    if settings.platform is Platform.KUBERNETES:
+        yield from (f"  ✗ {text}" for text in images.lacking(planned, session.root))
 
 
 def _line(mark: str, problem: Problem) -> str:

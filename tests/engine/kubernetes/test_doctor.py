@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from images import lock
 from infra.planning import plan
 from infra.platforms import kubernetes_checks
 from infra.settings import SettingsError, load
@@ -428,10 +429,13 @@ def test_the_doctor_prints_the_findings(
     stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", str(stack.kubeconfig))
+    (stack.root / "images").mkdir()
+    lock.write(lock.read(), stack.root / "images" / lock.LOCK.name)
     assert not doctor.doctor(Session(stack.root), STACK)
     printed = capsys.readouterr().out
     assert f"stack {STACK} on cluster '{CONTEXT}', Kubernetes v1." in printed
     assert "1 thing in the way\n  ✗ stacks/Pulumi.test.yaml:" in printed
+    assert "  ✗ image 'gateway' is the kit's own and is not in images.lock yet" in printed
 
 
 def test_definitions_of_the_kit_s_own_tests_are_those_that_stacks_need() -> None:
