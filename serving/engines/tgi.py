@@ -11,8 +11,6 @@ from serving.engines.base import (
     Api,
     Container,
     Drain,
-    Engine,
-    EngineError,
     Option,
     Probes,
     Replica,
@@ -20,6 +18,7 @@ from serving.engines.base import (
     Task,
 )
 from serving.engines.checks import adapters_check, number, one_of
+from serving.engines.gpu import TORCH_ENV, GpuEngine
 from serving.engines.metrics import MetricNames
 
 _PRESTOP_SECONDS = 15
@@ -29,7 +28,6 @@ _GRACEFUL_SECONDS = 90
 _SHARDS_SECONDS = 30
 """The launcher stops the shards after the router."""
 
-_LEAST_CAPABILITY = 7.5
 
 _QUANTIZE = (
     *("awq", "bitsandbytes", "bitsandbytes-fp4", "bitsandbytes-nf4", "compressed-tensors", "eetq", "exl2", "fp8"),
@@ -41,7 +39,7 @@ _SWITCH = one_of("true", "false")
 _ZERO_ONE = one_of("0", "1")
 
 
-class TgiEngine(Engine):
+class TgiEngine(GpuEngine):
     """A container of the official image. Everything goes by environment: its entrypoint splits arguments at spaces."""
 
     name = "tgi"
@@ -128,31 +126,18 @@ class TgiEngine(Engine):
         }
         return dict(sorted(env.items()))
 
-    def image(self, capability: float | None) -> str:
-        """One image for all NVIDIA GPUs from compute capability 7.5."""
-        if capability is None or capability < _LEAST_CAPABILITY:
-            raise EngineError(f"engine tgi needs an NVIDIA GPU of compute capability {_LEAST_CAPABILITY} or more")
-        return "tgi"
-
     @property
     def container(self) -> Container:
         """Kernels come with the image in /kernels; Triton and the hub's library write below the home."""
         return Container(
-            env={
-                "HF_HOME": "/cache/huggingface",
-                "HOME": "/cache",
-                "TORCHINDUCTOR_CACHE_DIR": "/cache/inductor",
-                "TRITON_CACHE_DIR": "/cache/triton",
-                "USER": "berth",  # torch asks for the user's name, which a bare id has not
-            },
+            env=TORCH_ENV,
             shm=True,
         )
 
     def _impossible(self, replica: Replica) -> Iterable[str]:
         """What TGI's launcher would refuse after the image is pulled and the GPU is paid for."""
         limits, prefill = replica.limits, replica.limits.max_batch_prefill_tokens
-        if limits.max_input_tokens == limits.max_total_tokens:
-            yield f"max_input_tokens and max_total_tokens are both {limits.max_input_tokens}: nothing could follow"
+        yield from super()._impossible(replica)
         # On current GPUs long prompts are split over several passes, unless that is turned off.
         whole = replica.options.get("prefill-chunking") == "0" or replica.options.get("attention") == "paged"
         if whole and prefill is not None and prefill < limits.max_input_tokens:
@@ -160,8 +145,6 @@ class TgiEngine(Engine):
                 f"max_batch_prefill_tokens is {prefill}; without chunked prefill it must be at least max_input_tokens "
                 f"({limits.max_input_tokens}), or the longest prompt fits no batch"
             )
-        if not replica.gpu:
-            yield "the replica has no GPU, which this engine needs"
         if "dtype" in replica.options and "quantize" in replica.options:
             yield "options 'dtype' and 'quantize' exclude each other; leave out one"
 

@@ -10,14 +10,13 @@ from serving.engines.base import (
     Api,
     Container,
     Drain,
-    Engine,
-    EngineError,
     Probes,
     Replica,
     Route,
     Task,
 )
 from serving.engines.checks import adapters
+from serving.engines.gpu import TORCH_ENV, GpuEngine
 from serving.engines.metrics import MetricNames
 from serving.engines.vllm_options import FOREIGN, MANAGED, OPTIONS, SWITCH
 
@@ -29,7 +28,6 @@ _EXIT_SECONDS = 15
 """Workers and the API process go after the last request."""
 MEMORY_SHARE = "0.9"
 """Of a GPU's memory, as plans count on; vLLM's own default moves with its releases."""
-_LEAST_CAPABILITY = 7.5
 
 _ON_LOAD = ("fp8",)
 """Quantisations done at load. The others are written in the checkpoint, where vLLM finds the fastest kernel for them; a
@@ -39,7 +37,7 @@ _RENAMED = {("kv-cache-dtype", "fp8_e4m3fn"): "fp8_e4m3"}
 _LEADER = ("--master-addr", "$(LWS_LEADER_ADDRESS)")
 
 
-class VllmEngine(Engine):
+class VllmEngine(GpuEngine):
     """A container of the official image. Everything that vLLM takes as a flag goes by flag."""
 
     name = "vllm"
@@ -103,22 +101,12 @@ class VllmEngine(Engine):
             "VLLM_SKIP_MODEL_NAME_VALIDATION": "1",
         }
 
-    def image(self, capability: float | None) -> str:
-        """One image for all NVIDIA GPUs from compute capability 7.5."""
-        if capability is None or capability < _LEAST_CAPABILITY:
-            raise EngineError(f"engine vllm needs an NVIDIA GPU of compute capability {_LEAST_CAPABILITY} or more")
-        return "vllm"
-
     @property
     def container(self) -> Container:
         """Compiled graphs and kernels lie in /cache, sockets between its processes in /tmp."""
         return Container(
             env={
-                "HF_HOME": "/cache/huggingface",
-                "HOME": "/cache",
-                "TORCHINDUCTOR_CACHE_DIR": "/cache/inductor",
-                "TRITON_CACHE_DIR": "/cache/triton",
-                "USER": "berth",  # torch asks for the user's name, which a bare id has not
+                **TORCH_ENV,
                 "VLLM_CACHE_ROOT": "/cache/vllm",
                 "VLLM_CONFIG_ROOT": "/cache/vllm-config",
                 "XDG_CACHE_HOME": "/cache",
@@ -129,8 +117,7 @@ class VllmEngine(Engine):
     def _impossible(self, replica: Replica) -> Iterable[str]:
         """What vLLM would refuse after the image is pulled and the GPU is paid for."""
         limits, batch = replica.limits, replica.limits.max_batch_prefill_tokens
-        if limits.max_input_tokens == limits.max_total_tokens:
-            yield f"max_input_tokens and max_total_tokens are both {limits.max_input_tokens}: nothing could follow"
+        yield from super()._impossible(replica)
         if batch is not None and batch < limits.max_concurrent_requests:
             yield (
                 f"max_batch_prefill_tokens is {batch}; it must be at least max_concurrent_requests "
@@ -144,8 +131,6 @@ class VllmEngine(Engine):
             )
         if replica.options.get("enable-auto-tool-choice") == "true" and "tool-call-parser" not in replica.options:
             yield "option 'enable-auto-tool-choice' needs 'tool-call-parser' beside it"
-        if not replica.gpu:
-            yield "the replica has no GPU, which this engine needs"
 
     def _spans_nodes(self) -> bool:
         return True
