@@ -1,6 +1,7 @@
 """A model as repositories on the hub hold them: two shards, and much that servers do not need."""
 
 import json
+from pathlib import Path
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
@@ -31,3 +32,10 @@ LEFT = {
     "modeling.py": b"import os",
 }
 FILES = {**KEPT, **LEFT}
+
+
+def stored(folder: Path) -> dict[str, bytes]:
+    """What a staged folder holds besides its manifest."""
+    found = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    del found["manifest.json"]
+    return found

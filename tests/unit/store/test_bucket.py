@@ -8,7 +8,7 @@ import pytest
 
 from serving.store import RefusedError, StoreError, location, stage_source, verify_folder
 from tests.fakes.bucket import FakeBucket
-from tests.unit.store.hub_model import FILES, KEPT, SHARDS
+from tests.unit.store.hub_model import FILES, KEPT, SHARDS, stored
 
 SOURCE = "s3://acme-weights/chat/v3"
 FIRST, SECOND = (f"chat/v3/{shard}" for shard in SHARDS)
@@ -29,18 +29,6 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeBucket]:
         monkeypatch.setenv(name, value)
     yield started
     started.stop()
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    (tmp_path / "store").mkdir()
-    return tmp_path / "store"
-
-
-def stored(folder: Path) -> dict[str, bytes]:
-    found = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    del found["manifest.json"]
-    return found
 
 
 def test_a_prefix_is_stored_as_it_is_and_checked_by_what_the_bucket_keeps(bucket: FakeBucket, root: Path):

@@ -16,7 +16,7 @@ from serving.store import RefusedError, StoreError, location, stage_source, veri
 from serving.store.plain.record import Record
 from serving.store.plain.workplace import Workplace
 from tests.fakes.hub import FakeHub
-from tests.unit.store.hub_model import COMMIT, FILES, INDEX, KEPT, SHARD_BYTES, SHARDS
+from tests.unit.store.hub_model import COMMIT, FILES, INDEX, KEPT, SHARD_BYTES, SHARDS, stored
 
 pytestmark = pytest.mark.thorough
 TOKEN = "hf_" + "TEST" * 8
@@ -30,18 +30,6 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeHub]:
     monkeypatch.delenv("HF_TOKEN_PATH", raising=False)
     yield started
     started.stop()
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    (tmp_path / "store").mkdir()
-    return tmp_path / "store"
-
-
-def stored(folder: Path) -> dict[str, bytes]:
-    found = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    del found["manifest.json"]
-    return found
 
 
 def start(source: str, root: Path, *prefix: str) -> "subprocess.Popen[str]":
