@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import os
 import shutil
-import signal
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +17,7 @@ from infra.tasks.engine import select, untouched
 from infra.tasks.session import ROOT, Session
 from tests.fakes import kubernetes_provider
 from tests.support.cluster import CONTEXT
-from tests.support.cluster.program import Run
+from tests.support.pulumi_run import Run, event_log, finish, good, start, variables
 
 STACK = "test"
 TENANT_KEY = "sk-acme-0123456789abcdefghijklmnop"
@@ -84,29 +82,12 @@ class ClusterProject:
         self._write("kubernetes", {**section, "nodes": {**section["nodes"], **pools}})
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
-        """`pulumi ARGUMENTS --stack test`, in a process group of its own, with the engine's event log."""
-        (self.root / "events").unlink(missing_ok=True)
-        return subprocess.Popen(
-            ["pulumi", *arguments, "--stack", STACK, "--non-interactive"],
-            cwd=self.root,
-            env=self._variables(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            process_group=0,
-        )
+        """`pulumi ARGUMENTS --stack test`, in a process group of its own."""
+        return start(self.root, STACK, self._variables(), *arguments)
 
     def finish(self, started: "subprocess.Popen[str]") -> Run:
         """Waits for its end; one that does not come is a failure that shows how far it came."""
-        try:
-            output, _ = started.communicate(timeout=PATIENCE_SECONDS)
-        except subprocess.TimeoutExpired:
-            os.killpg(started.pid, signal.SIGKILL)
-            output, _ = started.communicate()
-            raise AssertionError(f"not over after {PATIENCE_SECONDS} s:\n{output}") from None
-        log = self.root / "events"
-        events = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
-        return Run(started.returncode, output, events)
+        return finish(self.root, started, PATIENCE_SECONDS)
 
     def pulumi(self, *arguments: str) -> Run:
         """A run to its end; the stack is made where it does not exist."""
@@ -124,15 +105,15 @@ class ClusterProject:
 
     def up(self) -> Run:
         """A deployment that must succeed."""
-        return _good(self.try_up())
+        return good(self.try_up())
 
     def preview(self) -> Run:
         """What would be done; must succeed."""
-        return _good(self.pulumi("preview", *self._log()))
+        return good(self.pulumi("preview", *self._log()))
 
     def destroy(self) -> Run:
         """Removes everything; must succeed."""
-        return _good(self.pulumi("destroy", "--yes", "--skip-preview", *self._log()))
+        return good(self.pulumi("destroy", "--yes", "--skip-preview", *self._log()))
 
     def state(self) -> list[dict[str, Any]]:
         """The resources of the stack as the engine keeps them."""
@@ -156,18 +137,14 @@ class ClusterProject:
             yield
 
     def _log(self) -> tuple[str, str]:
-        return "--event-log", str(self.root / "events")
+        return event_log(self.root)
 
     def _variables(self) -> dict[str, str]:
-        # What a developer has set for clusters and backends of their own must not reach a test.
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PULUMI", "KUBE"))}
         return {
-            **inherited,
+            **variables(),
             **self.session.own_environment(),
             "KUBECONFIG": str(self.kubeconfig),
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(self.session.passphrase),
-            "PULUMI_DEBUG_COMMANDS": "true",  # shows the option for the event log
-            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "1",
         }
 
 
@@ -183,8 +160,3 @@ def pinned_for_tests(path: Path) -> None:
         for name, pin in lock.read().items()
     }
     lock.write(pins, path)
-
-
-def _good(run: Run) -> Run:
-    assert run.status == 0, run.output
-    return run

@@ -11,9 +11,10 @@ from infra.toolchain import ensure
 from serving.gateway import Timeouts, digest
 from tests.program.kubernetes.gateway_program import KEY, PRIVATE, model, spec
 from tests.support.cluster import Item, Timeline, inventory
-from tests.support.cluster.program import STATE, Program, Run
+from tests.support.cluster.program import STATE, Program
 from tests.support.cluster.timeline import ready
 from tests.support.kubernetes_api import ApiError, Client, Object
+from tests.support.pulumi_run import Run
 
 Until = Callable[..., None]
 

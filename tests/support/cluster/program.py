@@ -1,11 +1,9 @@
 """A Pulumi program for Kubernetes under the real engine, the test provider in the place of the real one."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
@@ -16,6 +14,7 @@ import yaml
 from infra.toolchain import engine_env
 from tests.fakes import kubernetes_provider
 from tests.support.kubernetes_api import Object
+from tests.support.pulumi_run import Run, event_log, finish, good, start, variables
 
 PROJECT, STACK = "small", "test"
 STATE = f"state/.pulumi/stacks/{PROJECT}/{STACK}.json"
@@ -78,31 +77,6 @@ class Placed:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """One run of `pulumi`, at its end."""
-
-    status: int
-    output: str
-    events: list[dict[str, Any]]
-    """The engine's own event log."""
-
-    def operations(self) -> dict[str, str]:
-        """What was, or would be, done, by name of the resource; those that stay the same are left out."""
-        found = {}
-        for event in self.events:
-            metadata = event.get("resourcePreEvent", {}).get("metadata")
-            if metadata and metadata["op"] != "same":
-                # Of the steps of a replacement the last one tells.
-                found[metadata["urn"].rpartition("::")[2]] = metadata["op"]
-        return found
-
-    def counts(self) -> Counter[str]:
-        """Resources by operation, the ones that stay the same included."""
-        summary: dict[str, Any] = next((event["summaryEvent"] for event in self.events if "summaryEvent" in event), {})
-        return Counter(summary.get("resourceChanges", {}))
-
-
-@dataclass(frozen=True, slots=True)
 class Program:
     """A project in a folder of its own, with a stack in that folder."""
 
@@ -142,22 +116,11 @@ class Program:
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
         """`pulumi ARGUMENTS` for the stack, in a process group of its own."""
-        return subprocess.Popen(
-            ["pulumi", *arguments, "--stack", STACK, "--non-interactive"],
-            cwd=self.root,
-            env=self._variables(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            process_group=0,
-        )
+        return start(self.root, STACK, self._variables(), *arguments)
 
     def finish(self, started: "subprocess.Popen[str]") -> Run:
         """Waits for its end."""
-        output, _ = started.communicate(timeout=PATIENCE_SECONDS)
-        log = self.root / "events"
-        events = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
-        return Run(started.returncode, output, events)
+        return finish(self.root, started, PATIENCE_SECONDS)
 
     def pulumi(self, *arguments: str) -> Run:
         """The same to its end."""
@@ -165,11 +128,11 @@ class Program:
 
     def preview(self, *arguments: str) -> Run:
         """What would be done; must succeed."""
-        return self._good(self._logged("preview", *arguments))
+        return good(self._logged("preview", *arguments))
 
     def up(self, *arguments: str) -> Run:
         """A deployment that must succeed."""
-        return self._good(self.try_up(*arguments))
+        return good(self.try_up(*arguments))
 
     def try_up(self, *arguments: str) -> Run:
         """A deployment that may fail."""
@@ -181,7 +144,7 @@ class Program:
 
     def destroy(self) -> Run:
         """Removes everything; must succeed."""
-        return self._good(self._logged("destroy", "--yes", "--skip-preview"))
+        return good(self._logged("destroy", "--yes", "--skip-preview"))
 
     def state(self) -> dict[str, dict[str, Any]]:
         """The resources of the stack by their names, as the engine keeps them."""
@@ -203,25 +166,13 @@ class Program:
         return self.pulumi(*arguments, *self._log())
 
     def _log(self) -> tuple[str, str]:
-        log = self.root / "events"
-        log.unlink(missing_ok=True)
-        return ("--event-log", str(log))
-
-    @staticmethod
-    def _good(run: Run) -> Run:
-        assert run.status == 0, run.output
-        return run
+        return event_log(self.root)
 
     def _variables(self) -> dict[str, str]:
-        # What a developer has set for clusters of their own must not reach a test.
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PULUMI", "KUBE"))}
         return {
-            **inherited,
+            **variables(),
             **engine_env(),
             "PULUMI_HOME": str(self.root / "home"),
             "PULUMI_CONFIG_PASSPHRASE": "any",
-            # Shows the option for the event log.
-            "PULUMI_DEBUG_COMMANDS": "true",
             "PULUMI_ERROR_OUTPUT_STRING": "1",
-            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "1",
         }
