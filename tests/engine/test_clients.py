@@ -8,6 +8,7 @@ import urllib.request
 import openai
 import pytest
 from huggingface_hub import InferenceClient
+from openai.types.chat import ChatCompletionMessageParam
 
 from tests.support.project import Project
 
@@ -31,11 +32,22 @@ def test_openai_lists_the_models(client: openai.OpenAI) -> None:
 
 @pytest.mark.parametrize("model", ["chat", "repair", "ngram"])
 def test_openai_chat(client: openai.OpenAI, model: str) -> None:
-    answer = client.chat.completions.create(model=model, messages=[{"role": "user", "content": PROMPT}], max_tokens=12)
+    messages: list[ChatCompletionMessageParam] = [{"role": "user", "content": PROMPT}]
+    answer = client.chat.completions.create(model=model, messages=messages, max_tokens=12, temperature=0)
     assert answer.model == model
     assert answer.choices[0].message.content
     assert answer.usage is not None
     assert 0 < answer.usage.completion_tokens <= 12
+
+
+@pytest.mark.parametrize("model", ["chat", "repair", "ngram"])
+def test_openai_chat_that_samples(client: openai.OpenAI, model: str) -> None:
+    """Sampling is what a chat without a temperature gets. It may draw the end at once: an answer may be empty."""
+    messages: list[ChatCompletionMessageParam] = [{"role": "user", "content": PROMPT}]
+    answers = [client.chat.completions.create(model=model, messages=messages, max_tokens=12) for _ in range(8)]
+    assert all(answer.usage is not None and 0 < answer.usage.completion_tokens <= 12 for answer in answers)
+    assert all(answer.choices[0].finish_reason in ("length", "stop") for answer in answers)
+    assert any(answer.choices[0].message.content for answer in answers)
 
 
 def test_openai_streamed_chat_with_usage(client: openai.OpenAI) -> None:
@@ -56,9 +68,9 @@ def test_openai_streamed_chat_with_usage(client: openai.OpenAI) -> None:
 
 
 def test_openai_completions(client: openai.OpenAI) -> None:
-    answer = client.completions.create(model="ngram", prompt=PROMPT, max_tokens=8)
+    answer = client.completions.create(model="ngram", prompt=PROMPT, max_tokens=8, temperature=0)
     assert answer.choices[0].text
-    pieces = client.completions.create(model="chat", prompt=PROMPT, max_tokens=8, stream=True)
+    pieces = client.completions.create(model="chat", prompt=PROMPT, max_tokens=8, temperature=0, stream=True)
     assert "".join(piece.choices[0].text for piece in pieces if piece.choices)
 
 
@@ -91,9 +103,11 @@ def test_hub_client_text_generation(stack: Project, model: str) -> None:
 
 def test_hub_client_chat(stack: Project) -> None:
     client = native(stack, "chat")
-    assert client.chat_completion([{"role": "user", "content": PROMPT}], max_tokens=8).choices[0].message.content
-    streamed = client.chat_completion([{"role": "user", "content": PROMPT}], max_tokens=8, stream=True)
-    assert "".join(chunk.choices[0].delta.content or "" for chunk in streamed)
+    messages = [{"role": "user", "content": PROMPT}]
+    whole = client.chat_completion(messages, max_tokens=8, temperature=0).choices[0].message.content
+    streamed = client.chat_completion(messages, max_tokens=8, temperature=0, stream=True)
+    assert whole
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in streamed) == whole
 
 
 def test_hub_client_embeddings(stack: Project) -> None:
