@@ -86,7 +86,7 @@ def _spec(setting: Setting, variant: Variant, port: int, admin: int, peers: Peer
         models=(model,),
         tenants=(tenant,),
         workers=variant.workers,
-        access_log=str(_folder(setting, port) / "access.log"),
+        access_log=str(_folder(setting, port) / "log" / "access.json"),
         peers=peers,
     )
 
