@@ -1,7 +1,7 @@
 """The gateway: one address in front of all models. Pure builders of Envoy's configuration, and the module it loads."""
 
 from serving.gateway.admin import Admin, AdminError
-from serving.gateway.care import Dns, Health, Hold, Retries, Timeouts, Tokens
+from serving.gateway.care import Caps, Dns, Health, Hold, Retries, Timeouts, Tokens
 from serving.gateway.config import files, static
 from serving.gateway.drain import active_streams, drain
 from serving.gateway.endpoints import Backend
@@ -20,6 +20,7 @@ __all__ = [
     "Admin",
     "AdminError",
     "Backend",
+    "Caps",
     "Dns",
     "GatewaySpec",
     "HashOn",

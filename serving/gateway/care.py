@@ -1,4 +1,4 @@
-"""How a model's requests are treated: time, attempts, health, waiting, lengths, and where backends come from."""
+"""How a model's requests are treated: time, attempts, health, waiting, lengths, caps, and where backends come from."""
 
 from dataclasses import dataclass
 
@@ -56,6 +56,21 @@ class Tokens:
     """For requests that set no limit."""
     most: int | None = None
     """Larger limits are lowered to this; requests without any get it when there is no default."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """The most that one request may ask for beyond a plain answer: each of these costs an engine time or memory out of
+    proportion to the request's length. More gets 400."""
+
+    choices: int = 8
+    """Answers (n, best_of)."""
+    stops: int = 16
+    """Stop sequences."""
+    top_tokens: int = 20
+    """Alternatives told for every token (top_logprobs, logprobs, top_n_tokens)."""
+    grammar_bytes: int = 65_536
+    """Of the schemas and grammars that an answer must follow (response_format, guided_json, grammar …), together."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from serving.engines import Api, Engine, Task
-from serving.gateway.care import Dns, Health, Hold, Retries, Timeouts, Tokens
+from serving.gateway.care import Caps, Dns, Health, Hold, Retries, Timeouts, Tokens
 from serving.gateway.routing import Routing
 
 
@@ -25,8 +25,7 @@ class Model:
     """Requests in flight and waiting for a connection; more get 503."""
     hold: Hold = field(default_factory=Hold)
     tokens: Tokens = field(default_factory=Tokens)
-    most_choices: int = 8
-    """The most answers that one request may ask for (n, best_of)."""
+    caps: Caps = field(default_factory=Caps)
     fallback: tuple[str, ...] = ()
     """Models that answer in its place when it has no backend, is full, or fails before its first byte, in order.
     The last may be a provider."""

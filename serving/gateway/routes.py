@@ -4,6 +4,7 @@ Everything that changes while streams are open is here, in the clusters or in th
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 
 from serving.gateway.care import Timeouts
 from serving.gateway.envoy import FILTER, MODEL_HEADER, MODULE, REVISION_HEADER, TENANT_HEADER, Json, extension, seconds
@@ -95,7 +96,7 @@ def _module_model(model: Model) -> Json:
         **_times(model.timeouts, model.hold.seconds),
         "hold_ms": round(model.hold.seconds * 1000),
         "hold_requests": model.hold.requests,
-        "most_choices": model.most_choices,
+        "caps": asdict(model.caps),
         "meter_streams": True,
         **_given(default_tokens=model.tokens.default, most_tokens=model.tokens.most),
     }

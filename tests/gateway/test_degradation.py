@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.gateway import Hold, Priority, Provider, Tenant, Timeouts, Tokens, digest
+from serving.gateway import Caps, Hold, Priority, Provider, Tenant, Timeouts, Tokens, digest
 from tests.fakes.engine import FakeEngine
 from tests.gateway.harness import KEY, Gateway, gateway, model, until
 
@@ -124,8 +124,29 @@ def test_limits_on_generated_tokens_are_in_the_body_that_the_engine_sees(tmp_pat
         bodies = [s.body for s in fake.seen]
         assert [b.get("max_tokens") for b in bodies[:3]] == [20, 100, 50]
         assert [b["parameters"]["max_new_tokens"] for b in bodies[3:]] == [20, 100]
-        refused = gate.chat(n=100)
-        assert (refused.status, refused.json()["error"]["code"]) == (400, "too_many_choices")
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"n": 9}, "too_many_choices"),
+        ({"stop": list("abcde")}, "too_many_stops"),
+        ({"logprobs": True, "top_logprobs": 6}, "too_many_top_tokens"),
+        ({"response_format": {"type": "json_schema", "json_schema": {"schema": "x" * 400}}}, "grammar_too_large"),
+    ],
+)
+def test_what_would_cost_an_engine_too_much_is_refused(
+    tmp_path: Path, engines: Engines, fields: dict[str, object], code: str
+) -> None:
+    (fake,) = engines(1)
+    with gateway(tmp_path, model(caps=Caps(choices=8, stops=4, top_tokens=5, grammar_bytes=400))) as gate:
+        gate.join("chat", fake.port)
+        refused = gate.chat(**fields)
+        assert (refused.status, refused.json()["error"]["code"]) == (400, code)
+        assert gate.chat(n=8, stop=list("abcd"), top_logprobs=5, response_format={"type": "json_object"}).status == 200
+        native = gate.call("POST", "/models/chat/generate", {"inputs": "x", "parameters": {"grammar": "y" * 400}})
+        assert (native.status, native.json()["error"]["code"]) == (400, "grammar_too_large")
+        assert len(fake.seen) == 1
 
 
 def test_low_priority_is_refused_first(tmp_path: Path, engines: Engines) -> None:

@@ -3,8 +3,8 @@ use crate::abi::{Http, REQUEST};
 use crate::answer::Refusal;
 use crate::balancer;
 use crate::config::{Gateway, Model};
-use crate::json::Request;
 use crate::limits::Denied;
+use crate::request::Request;
 use crate::stats::{Count, Use};
 use crate::stream::{Naming, Stream, MODEL};
 use std::time::Instant;
@@ -16,10 +16,7 @@ impl Stream {
     /// Takes the request and the most tokens it can cost from the tenant's allowance.
     pub fn reserve(&mut self, model: &Model, request: &Request) -> Result<(), Refusal> {
         let care = &model.care;
-        if request.choices > care.most_choices {
-            let message = format!("one request may ask for at most {} answers (n, best_of)", care.most_choices);
-            return Err(Refusal::new(400, "too_many_choices", message));
-        }
+        care.caps.check(&request.asked)?;
         let Some((tenant, uses)) = self.caller().and_then(|t| Some((t, t.uses.get(self.model?)?))) else {
             return Ok(());
         };
@@ -28,7 +25,7 @@ impl Stream {
             Some(tokens) if !model.embeds => tokens.min(care.most_tokens.unwrap_or(u64::MAX)),
             _ => 0,
         };
-        let tokens = model.stats.tokens(self.prompt_bytes) + generated.saturating_mul(request.choices.max(1));
+        let tokens = model.stats.tokens(self.prompt_bytes) + generated.saturating_mul(request.asked.choices.max(1));
         uses.count(Use::Requests, 1);
         let denied = match tenant.account.reserve(tenant.allowance, tokens, Instant::now()) {
             Ok(()) => {

@@ -6,7 +6,7 @@ use crate::balancer::Order;
 use crate::chain::{chain, seed};
 use crate::config::{Gateway, Model};
 use crate::edit::{edits, Edits, Wishes};
-use crate::json::{self, Request};
+use crate::request::{self, Request};
 use crate::stream::{Act, Naming, Stage, Stream, TENANT};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -67,7 +67,7 @@ impl Stream {
     }
 
     pub fn decide(&mut self, http: &mut Http, gateway: &Gateway, body: &[u8], trailers: bool) -> Result<Act, Refusal> {
-        let request = json::read(body).map_err(|fault| {
+        let request = request::read(body).map_err(|fault| {
             let message = format!("the body is not a valid request: {} (byte {})", fault.why, fault.at);
             Refusal::new(400, "invalid_json", message)
         })?;

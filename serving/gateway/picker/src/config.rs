@@ -1,6 +1,7 @@
 //! What the gateway's routes say (RDS): models, tenants, limits. Parsed once an update; streams keep the one they began
 //! with, so that a rotation of keys or a change of models cuts nothing.
 use crate::balancer::{self, Shared};
+use crate::caps::{Asked, Caps};
 use crate::limits::{self, Account, Allowance};
 use crate::peers;
 use crate::sha256::{from_hex, same, sha256, Digest};
@@ -33,8 +34,7 @@ pub struct Care {
     /// Tokens that a request without a limit gets, and the largest limit.
     pub default_tokens: Option<u64>,
     pub most_tokens: Option<u64>,
-    /// The most answers that one request may ask for (n, best_of).
-    pub most_choices: u64,
+    pub caps: Caps,
     /// Streams are made to tell their usage.
     pub meter_streams: bool,
 }
@@ -141,7 +141,7 @@ impl Model {
                 hold_requests: whole("hold_requests").unwrap_or(0),
                 default_tokens: whole("default_tokens"),
                 most_tokens: whole("most_tokens"),
-                most_choices: whole("most_choices").unwrap_or(u64::MAX),
+                caps: tree.get("caps").map_or_else(Caps::default, caps),
                 meter_streams: tree.get("meter_streams").and_then(Tree::bool).unwrap_or(false),
             },
             fallback: need(fallback, &place, "fallback names a model that is not there")?,
@@ -159,6 +159,17 @@ impl Model {
             name,
         })
     }
+}
+
+/// What is not named has no cap.
+fn caps(tree: &Tree) -> Caps {
+    let most = |key: &str| tree.get(key).and_then(Tree::whole).unwrap_or(u64::MAX);
+    Caps(Asked {
+        choices: most("choices"),
+        stops: most("stops"),
+        top_tokens: most("top_tokens"),
+        grammar_bytes: most("grammar_bytes"),
+    })
 }
 
 impl Tenant {

@@ -1,5 +1,5 @@
 //! Changes to a request body: a few insertions and replacements, applied in one copy.
-use crate::json::Request;
+use crate::request::Request;
 use std::ops::Range;
 
 /// What is asked of a body's token limits and of its stream options.
@@ -94,7 +94,7 @@ pub fn edits(request: &Request, wishes: Wishes) -> (Edits, Option<u64>, bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::json::read;
+    use crate::request::read;
 
     fn go(body: &str, wishes: Wishes) -> (String, Option<u64>, bool) {
         let request = read(body.as_bytes()).unwrap();
