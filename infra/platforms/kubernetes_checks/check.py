@@ -77,6 +77,7 @@ def _all(client: Client, settings: Settings, plan: Plan) -> Iterator[Finding]:
     checks: Mapping[str, Callable[[], Iterator[Finding]]] = {
         "the version": lambda: server.version(client),
         "the installed kinds": lambda: server.kinds(client, settings, plan),
+        "metrics": lambda: server.metrics(client, settings),
         "rights": lambda: rights.rights(client, settings, plan),
         "GPU nodes": lambda: devices.devices(client, settings, plan),
         "quotas": lambda: quota.quotas(client, settings, plan),

@@ -98,6 +98,10 @@ KARPENTER = Extension(
     "helm install karpenter oci://public.ecr.aws/karpenter/karpenter --namespace kube-system",
     namespaced=False,
 )
+METRICS_SERVER = (
+    "helm install metrics-server metrics-server"
+    " --repo https://kubernetes-sigs.github.io/metrics-server --namespace kube-system"
+)
 
 
 MOST_OF_A_NODE = 16

@@ -1,4 +1,4 @@
-"""The API server's version, and the kinds that it must have been taught."""
+"""The API server's version, and the kinds that it must have been taught or that others serve through it."""
 
 import re
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from infra.cluster import Client
 from infra.planning import Plan
 from infra.platforms.kubernetes_checks.finding import CONTEXT, Finding, note
-from infra.platforms.kubernetes_checks.needs import FEATURES, MINIMUM, Extension, extensions
+from infra.platforms.kubernetes_checks.needs import FEATURES, METRICS_SERVER, MINIMUM, Extension, extensions
 from infra.settings import Settings
 
 
@@ -38,6 +38,16 @@ def kinds(client: Client, settings: Settings, plan: Plan) -> Iterator[Finding]:
         if path[0] == "models" and path[-1] == "replicas":
             way_out += ", or make min and max equal"
         yield Finding(path, f"{rule} ({extension.api_version}); {way_out}")
+
+
+def metrics(client: Client, settings: Settings) -> Iterator[Finding]:
+    """Nobody measures processor time, by which the gateway scales."""
+    replicas, context = settings.gateway.replicas, client.target.context
+    if replicas.fixed or client.serves("metrics.k8s.io/v1beta1", "PodMetrics"):
+        return
+    rule = f"{replicas.min} to {replicas.max} by processor time, which metrics-server measures: cluster '{context}' has"
+    way_out = f"install it once, such as: {METRICS_SERVER} --kube-context {context}, or make min and max equal"
+    yield note(("gateway", "replicas"), f"{rule} none, so they stay {replicas.min}; {way_out}")
 
 
 def dotted(version: tuple[int, int]) -> str:

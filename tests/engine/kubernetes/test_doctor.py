@@ -38,8 +38,14 @@ class Stack:
     root: Path
     kubeconfig: Path
 
-    def write(self, models: Mapping[str, Any] | None = None, certificate: str = "", **kubernetes: Any) -> None:
-        """`kubernetes` is laid over the section of that name."""
+    def write(
+        self,
+        models: Mapping[str, Any] | None = None,
+        certificate: str = "",
+        replicas: Mapping[str, int] | None = None,
+        **kubernetes: Any,
+    ) -> None:
+        """`replicas` of the gateway, else fixed; `kubernetes` is laid over the section of that name."""
         section = {
             "context": CONTEXT,
             "namespace": "doctored",
@@ -50,7 +56,11 @@ class Stack:
             "berth:platform": "kubernetes",
             "berth:kubernetes": section,
             "berth:models": dict(models or {"chat": CHAT}),
-            "berth:gateway": {"host": "llm.example.com", **({"certificate": certificate} if certificate else {})},
+            "berth:gateway": {
+                "host": "llm.example.com",
+                "replicas": replicas or 2,
+                **({"certificate": certificate} if certificate else {}),
+            },
         }
         folder = self.root / "stacks"
         folder.mkdir(exist_ok=True)
@@ -232,6 +242,39 @@ def test_what_may_not_be_looked_at_is_a_note(bare: Cluster, tmp_path: Path) -> N
     (problem,) = stack.problems()
     assert "list, watch in namespace doctored: pods, events" in problem
     assert any("GPU nodes could not be looked at: nodes is forbidden" in note for note in stack.notes())
+
+
+@pytest.mark.usefixtures("shared")
+def test_a_gateway_that_scales_without_anyone_measuring_is_a_note(api: Client, stack: Stack, until: Any) -> None:
+    stack.write(replicas={"min": 2, "max": 4})
+    assert stack.problems() == []
+    (note,) = stack.notes()
+    assert "gateway.replicas: 2 to 4 by processor time, which metrics-server measures: cluster 'test' has none" in note
+    assert f"--kube-context {CONTEXT}, or make min and max equal" in note
+    api.create(_measured())
+    try:
+        until("the kind", lambda: stack.notes() == [])
+    finally:
+        api.delete("apiextensions.k8s.io/v1", "CustomResourceDefinition", "pods.metrics.k8s.io")
+
+
+def _measured() -> Object:
+    """The kind that metrics-server serves, with nothing behind it."""
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {
+            "name": "pods.metrics.k8s.io",
+            "annotations": {"api-approved.kubernetes.io": "unapproved, a test's"},
+        },
+        "spec": {
+            "group": "metrics.k8s.io",
+            "scope": "Namespaced",
+            "names": {"kind": "PodMetrics", "plural": "pods"},
+            "versions": [{"name": "v1beta1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}],
+        },
+    }
 
 
 @pytest.mark.usefixtures("shared")
