@@ -100,16 +100,23 @@ def report() -> Report:
     result = Report(
         "ablation",
         "What costs what",
-        "berth with one part of its configuration off at a time: instructions per request in user space, counted by "
+        "berth with one part of its configuration off at a time: instructions per request in user space, and misses of "
+        "the first cache for code and of the branch predictor, which cost more time than most instructions; counted by "
         f"callgrind over {instructions.COUNTED} requests on one connection.",
     )
     for size in cost.SIZES:
         counts = {c.name: instructions.count(c, size, Path("build/bench/run/ablation")) for c in contenders}
-        base = counts[everything.name].total
+        base = counts[everything.name]
         result.table(
             f"Bodies of {size:,} bytes",
             [
-                {"configuration": name, "instructions": f"{c.total:,.0f}", "difference": f"{c.total - base:+,.0f}"}
+                {
+                    "configuration": name,
+                    "instructions": f"{c.total:,.0f}",
+                    "difference": f"{c.total - base.total:+,.0f}",
+                    "code misses": f"{c.code_misses:,.0f}",
+                    "mispredicted": f"{c.mispredicted:,.0f}",
+                }
                 for name, c in counts.items()
             ],
         )
