@@ -27,7 +27,8 @@ class GatewaySpec:
     """None: this gateway is the only one."""
     host: str = "127.0.0.1"
     access_log: str = "/dev/stdout"
-    """A file, one JSON object a request."""
+    """A file, one JSON object a request. Not in the folder of the configuration, which Envoy watches: every line would
+    wake its main thread."""
     workers: int = 2
     """Worker threads."""
     max_body_bytes: int = 10_000_000
