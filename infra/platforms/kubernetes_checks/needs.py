@@ -98,9 +98,13 @@ KARPENTER = Extension(
     "helm install karpenter oci://public.ecr.aws/karpenter/karpenter --namespace kube-system",
     namespaced=False,
 )
-METRICS_SERVER = (
+METRICS_SERVER = Extension(
+    "metrics.k8s.io/v1beta1",
+    "PodMetrics",
+    "pods",
+    "metrics-server",
     "helm install metrics-server metrics-server"
-    " --repo https://kubernetes-sigs.github.io/metrics-server --namespace kube-system"
+    " --repo https://kubernetes-sigs.github.io/metrics-server --namespace kube-system",
 )
 
 

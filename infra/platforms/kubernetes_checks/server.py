@@ -43,10 +43,11 @@ def kinds(client: Client, settings: Settings, plan: Plan) -> Iterator[Finding]:
 def metrics(client: Client, settings: Settings) -> Iterator[Finding]:
     """Nobody measures processor time, by which the gateway scales."""
     replicas, context = settings.gateway.replicas, client.target.context
-    if replicas.fixed or client.serves("metrics.k8s.io/v1beta1", "PodMetrics"):
+    if replicas.fixed or client.serves(METRICS_SERVER.api_version, METRICS_SERVER.kind):
         return
-    rule = f"{replicas.min} to {replicas.max} by processor time, which metrics-server measures: cluster '{context}' has"
-    way_out = f"install it once, such as: {METRICS_SERVER} --kube-context {context}, or make min and max equal"
+    measured = f"by processor time, which {METRICS_SERVER.project} measures"
+    rule = f"{replicas.min} to {replicas.max} {measured}: cluster '{context}' has"
+    way_out = f"install it once, {_pinned(METRICS_SERVER, context)}, or make min and max equal"
     yield note(("gateway", "replicas"), f"{rule} none, so they stay {replicas.min}; {way_out}")
 
 

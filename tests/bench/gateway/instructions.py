@@ -24,8 +24,8 @@ BACKENDS = 8
 _CPU = ("--cache-sim=yes", "--branch-sim=yes", "--I1=32768,8,64", "--D1=32768,8,64", "--LL=1048576,8,64")
 """One core of a current server: its first caches, and its second in place of a last one."""
 _LONGEST = 100
-_WORDS = "lorem ipsum dolor sit amet consectetur "
 """Characters of a function's name."""
+_WORDS = "lorem ipsum dolor sit amet consectetur "
 
 
 @dataclass(frozen=True, slots=True)

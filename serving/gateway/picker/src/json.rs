@@ -62,28 +62,14 @@ impl<'a> Cursor<'a> {
     /// True: the object has no members.
     pub fn members(&mut self, mut on: impl FnMut(&mut Self, Cow<'a, [u8]>) -> Parsed<()>) -> Parsed<bool> {
         self.expect(b'{', "expected an object")?;
-        self.space();
-        if self.peek() == Some(b'}') {
-            self.at += 1;
-            return Ok(true);
-        }
-        loop {
-            let key = self.text("expected a member name in double quotes")?;
-            self.space();
-            self.expect(b':', "expected ':' after a member name")?;
-            self.space();
-            on(self, key)?;
-            self.space();
-            match self.peek() {
-                Some(b',') => self.at += 1,
-                Some(b'}') => {
-                    self.at += 1;
-                    return Ok(false);
-                }
-                _ => return self.fault("expected ',' or '}'"),
-            }
-            self.space();
-        }
+        let n = self.each(b'}', "expected ',' or '}'", |c| {
+            let key = c.text("expected a member name in double quotes")?;
+            c.space();
+            c.expect(b':', "expected ':' after a member name")?;
+            c.space();
+            on(c, key)
+        })?;
+        Ok(n == 0)
     }
 
     /// Passes over an array, and counts its items; any other value counts as one.
@@ -92,23 +78,29 @@ impl<'a> Cursor<'a> {
             return self.skip().map(|()| 1);
         }
         self.at += 1;
+        self.each(b']', "expected ',' or ']'", Self::skip)
+    }
+
+    /// Calls `on` for each item of the array or object whose bracket the cursor has just passed, up to `close`; `on` must
+    /// consume the item. How many there were.
+    fn each(&mut self, close: u8, otherwise: &'static str, mut on: impl FnMut(&mut Self) -> Parsed<()>) -> Parsed<u64> {
         self.space();
-        if self.peek() == Some(b']') {
+        if self.peek() == Some(close) {
             self.at += 1;
             return Ok(0);
         }
         let mut n = 0;
         loop {
-            self.skip()?;
+            on(self)?;
             n += 1;
             self.space();
             match self.peek() {
                 Some(b',') => self.at += 1,
-                Some(b']') => {
+                Some(byte) if byte == close => {
                     self.at += 1;
                     return Ok(n);
                 }
-                _ => return self.fault("expected ',' or ']'"),
+                _ => return self.fault(otherwise),
             }
             self.space();
         }

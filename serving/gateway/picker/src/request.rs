@@ -42,17 +42,6 @@ pub struct Request<'a> {
     pub asked: Asked,
 }
 
-/// Members by which answers are given a form, as vLLM and OpenAI name them; "grammar" of TGI's parameters is another.
-const GRAMMARS: [&[u8]; 7] = [
-    b"response_format",
-    b"structured_outputs",
-    b"guided_json",
-    b"guided_regex",
-    b"guided_choice",
-    b"guided_grammar",
-    b"structural_tag",
-];
-
 /// Reads a request body.
 pub fn read(body: &[u8]) -> Parsed<Request<'_>> {
     let mut c = Cursor::new(body);
@@ -106,15 +95,8 @@ fn parse<'a>(c: &mut Cursor<'a>, body: &'a [u8]) -> Parsed<Request<'a>> {
             r.stream = c.boolean("stream must be true or false")?;
             Ok(())
         }
-        b"max_tokens" => {
-            once(c, &mut seen, 3)?;
-            if let Some(span) = limit(c, &mut r.limits)? {
-                r.null_limit = Some(span);
-            }
-            Ok(())
-        }
-        b"max_completion_tokens" => {
-            once(c, &mut seen, 4)?;
+        name @ (b"max_tokens" | b"max_completion_tokens") => {
+            once(c, &mut seen, if name == b"max_tokens" { 3 } else { 4 })?;
             if let Some(span) = limit(c, &mut r.limits)? {
                 r.null_limit = Some(span);
             }
@@ -139,7 +121,10 @@ fn parse<'a>(c: &mut Cursor<'a>, body: &'a [u8]) -> Parsed<Request<'a>> {
             Ok(())
         }
         b"logprobs" | b"top_logprobs" => number(c, &mut r.asked.top_tokens),
-        _ if GRAMMARS.contains(&&*key) => size(c, &mut r.asked.grammar_bytes),
+        b"response_format" | b"structured_outputs" | b"structural_tag" => size(c, &mut r.asked.grammar_bytes),
+        b"guided_json" | b"guided_regex" | b"guided_choice" | b"guided_grammar" => {
+            size(c, &mut r.asked.grammar_bytes) // vLLM's, and of older versions
+        }
         b"stream_options" => {
             once(c, &mut seen, 8)?;
             let start = c.at;
