@@ -5,6 +5,7 @@ It does nothing where `.venv` is current already. Two runs at once are safe: the
 
 import fcntl
 import hashlib
+import shutil
 import subprocess
 import sys
 import time
@@ -16,6 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venv"
 LOCK = ROOT / "requirements.lock"
 STAMP = VENV / "berth-installed"
+HELD = "bootstrap.lock"
+"""In `.venv`, locked by the run that works on it."""
 OLDEST_PYTHON = (3, 11)
 
 
@@ -30,7 +33,7 @@ def main() -> int:
     if installed() == wanted:
         return 0
     VENV.mkdir(exist_ok=True)
-    with (VENV / "bootstrap.lock").open("w") as lock:
+    with (VENV / HELD).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -51,7 +54,7 @@ def install() -> None:
     python = str(VENV / "bin/python")
     installer = VENV / "installer.txt"
     if not usable(python):
-        step("virtual environment .venv", lambda: venv.create(VENV, with_pip=True, symlinks=True))
+        step("virtual environment .venv", create)
     installer.write_text(pinned("uv"))
     pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     step("the installer (uv)", lambda: run([*pip, "--require-hashes", "-r", str(installer)]))
@@ -60,6 +63,18 @@ def install() -> None:
     step("the packages in requirements.lock (about 600 MB on disk, a minute or less)", lambda: run(sync))
     editable = [*uv, "install", "--quiet", "--python", python, "--no-deps", "--no-build-isolation", "-e", str(ROOT)]
     step("berth itself, as it lies here", lambda: run(editable))
+
+
+def create() -> None:
+    """An environment of this Python. What another Python has left is removed: the two together would not work."""
+    for item in VENV.iterdir():
+        if item.name == HELD:
+            continue  # others wait for this very file
+        if item.is_dir() and not item.is_symlink():
+            shutil.rmtree(item)
+        else:
+            item.unlink()
+    venv.create(VENV, with_pip=True, symlinks=True)
 
 
 def usable(python: str) -> bool:

@@ -108,6 +108,26 @@ def test_the_curl_line_is_one_that_a_shell_reads_back() -> None:
     assert outputs.curl({**OUTPUTS, "example_model": None}) == ""
 
 
+def test_bootstrap_makes_the_environment_anew_where_another_python_had_made_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = tmp_path / ".venv"
+    monkeypatch.setattr(bootstrap, "VENV", environment)
+    other = tmp_path / "python3"  # links to a Python are what `venv` itself leaves as they are
+    other.write_text("#!/bin/sh\nexit 1\n")
+    other.chmod(0o755)
+    (environment / "bin").mkdir(parents=True)
+    for name in ("python", "python3", f"python3.{sys.version_info.minor}"):
+        (environment / "bin" / name).symlink_to(other)
+    (environment / "lib64").symlink_to("lib")
+    held = environment / bootstrap.HELD
+    held.touch()
+    before = held.stat().st_ino
+    bootstrap.create()
+    assert bootstrap.usable(str(environment / "bin/python"))
+    assert held.stat().st_ino == before
+
+
 def test_bootstrap_takes_the_installer_with_its_hashes_from_the_lock() -> None:
     lines = bootstrap.pinned("uv").splitlines()
     assert lines[0].startswith("uv==")
