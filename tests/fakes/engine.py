@@ -156,7 +156,8 @@ class FakeEngine:
     def start(self, tls: ssl.SSLContext | None = None) -> "FakeEngine":
         """Listens, with TLS where there is a context; `port` is set when it returns."""
         self._loop = asyncio.new_event_loop()
-        self._runner = web.AppRunner(self.app(), access_log=None, shutdown_timeout=0)
+        # aiohttp takes 0 for no limit at all.
+        self._runner = web.AppRunner(self.app(), access_log=None, shutdown_timeout=0.1)
         started = threading.Event()
 
         async def serve() -> None:

@@ -14,12 +14,15 @@ from typing import Any
 from infra.toolchain import ensure
 from serving.engines import Task, engine
 from serving.gateway import Admin, Backend, GatewaySpec, Model, Registry, Tenant, command, digest, environment, install
+from tests.fakes.engine import FakeEngine
 from tests.support.portblock import free_port
 
 KEY = "sk-test-acme-0123456789"
 TENANT = Tenant("acme", (digest(KEY),))
-QUICK = {"interval": 0.2, "timeout": 1.0}
-"""Health checks that a test need not wait for."""
+QUICK = {"interval": 0.2, "timeout": 5.0}
+"""Health checks that a test need not wait for. A fake engine that the machine lets wait is not a dead one."""
+HELD: dict[str, Any] = {"stream": True, "fake": {"hold": True, "gap_ms": 100}}
+"""Asks for a stream that goes on until its engine is `released`, however long the test takes meanwhile."""
 
 
 def model(name: str = "chat", task: Task = Task.GENERATE, **fields: Any) -> Model:
@@ -28,13 +31,23 @@ def model(name: str = "chat", task: Task = Task.GENERATE, **fields: Any) -> Mode
     return replace(made, health=replace(made.health, **QUICK))
 
 
-def until(true: Callable[[], Any], what: str, seconds: float = 15) -> None:
+def until(true: Callable[[], Any], what: str, seconds: float = 60) -> None:
     """Waits for something to become true."""
     end = time.monotonic() + seconds
     while not true():
         if time.monotonic() > end:
             raise AssertionError(f"not within {seconds} s: {what}")
         time.sleep(0.02)
+
+
+@contextmanager
+def released(*engines: FakeEngine) -> Iterator[None]:
+    """With the block end the streams that these engines hold."""
+    try:
+        yield
+    finally:
+        for engine in engines:
+            engine.released = True
 
 
 @dataclass
@@ -107,9 +120,24 @@ class Gateway:
         return self.call("POST", "/v1/chat/completions", {"model": model, "messages": messages, **fields})
 
     def logged(self, n: int) -> list[dict[str, Any]]:
-        """The first `n` lines of the access log (Envoy writes them within a second)."""
-        until(lambda: self.log.exists() and len(self.log.read_text().splitlines()) >= n, f"{n} lines of access log")
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
+        """At least the first `n` lines of the access log (Envoy writes them within a second)."""
+
+        def lines() -> list[str]:
+            return self.log.read_text().split("\n")[:-1] if self.log.exists() else []  # the last may be half written
+
+        until(lambda: len(lines()) >= n, f"{n} lines of access log")
+        return [json.loads(line) for line in lines()]
+
+    def metric(self, name: str) -> float:
+        """A figure of the module, by its name or the beginning of its line; 0 before there is one."""
+        lines = self.admin.metrics().splitlines()
+        return next((float(line.split()[-1]) for line in lines if line.startswith(f"envoy_berth_{name}")), 0.0)
+
+    def counted(self, name: str, n: float) -> None:
+        """Waits until a counter is at `n`, and sees that it stays: it is handed over twice a second."""
+        until(lambda: self.metric(name) >= n, f"{name} is {n}")
+        time.sleep(0.7)
+        assert self.metric(name) == n
 
 
 @contextmanager

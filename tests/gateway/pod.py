@@ -131,7 +131,11 @@ def pod(
             assert "panicked" not in errors.read_text()
         finally:
             running.process.terminate()
-            running.process.wait(10)
+            try:
+                running.process.wait(10)
+            except subprocess.TimeoutExpired:
+                running.process.kill()
+                running.process.wait()
     finally:
         dns.stop()
 

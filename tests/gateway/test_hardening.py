@@ -42,6 +42,14 @@ def _raw(gate: Gateway, data: bytes, seconds: float = 5) -> bytes:
         return connection.recv(65536)
 
 
+def _serves(gate: Gateway) -> bool:
+    """Whether a request is let in and answered now."""
+    try:
+        return gate.chat().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+
+
 def _status(answer: bytes) -> int:
     return int(answer.split(b" ", 2)[1])
 
@@ -98,15 +106,15 @@ def test_smuggling_and_nonsense_get_an_error_and_a_closed_connection(gate: Gatew
 
 
 def test_slow_headers_and_slow_bodies_are_408(gate: Gateway) -> None:
-    with socket.create_connection(("127.0.0.1", gate.spec.port), timeout=10) as connection:
-        connection.sendall(b"GET /v1/models HTT")
+    with socket.create_connection(("127.0.0.1", gate.spec.port), timeout=20) as connection:
         start = time.monotonic()
+        connection.sendall(b"GET /v1/models HTT")
         assert _status(connection.recv(4096)) == 408
-        assert 0.5 < time.monotonic() - start < 3
+        assert 0.5 < time.monotonic() - start < 10
     head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n" + AUTH + b"content-length: 1000\r\n\r\n{"
     start = time.monotonic()
-    assert _status(_raw(gate, head, 10)) == 408
-    assert 1 < time.monotonic() - start < 5
+    assert _status(_raw(gate, head, 20)) == 408
+    assert 1 < time.monotonic() - start < 10
 
 
 def test_slow_answers_outlive_the_limit_of_requests(gate: Gateway) -> None:
@@ -114,10 +122,10 @@ def test_slow_answers_outlive_the_limit_of_requests(gate: Gateway) -> None:
 
 
 def test_idle_connections_are_closed(gate: Gateway) -> None:
-    with socket.create_connection(("127.0.0.1", gate.spec.port), timeout=10) as connection:
-        start = time.monotonic()
+    start = time.monotonic()
+    with socket.create_connection(("127.0.0.1", gate.spec.port), timeout=20) as connection:
         assert connection.recv(1) == b""
-        assert 1 < time.monotonic() - start < 6
+        assert 1 < time.monotonic() - start < 10
 
 
 def test_connections_have_a_cap(gate: Gateway) -> None:
@@ -129,7 +137,7 @@ def test_connections_have_a_cap(gate: Gateway) -> None:
     finally:
         for connection in connections:
             connection.close()
-    until(lambda: gate.call("GET", "/healthz", key=None).status == 200, "others come in again")
+    until(lambda: _serves(gate), "others come in again")
 
 
 def test_a_reader_that_stops_reading_stops_the_engine_not_the_gateway(gate: Gateway, fake: FakeEngine) -> None:
@@ -225,20 +233,14 @@ def test_memory_pressure_sheds_and_recovers(tmp_path_factory: pytest.TempPathFac
         finally:
             for connection in hoard:
                 connection.close()
-
-        def serves() -> bool:
-            try:
-                return gate.chat().status == 200
-            except OSError:
-                return False
-
-        until(serves, "it serves again", 20)
+        until(lambda: _serves(gate), "it serves again", 20)
 
 
 def test_the_log_has_no_prompt_no_answer_and_no_query(gate: Gateway) -> None:
     gate.chat("an unusual prompt")
     gate.call("GET", "/v1/models?token=unusual-query")
-    time.sleep(1)
+    gate.call("GET", "/v1/models/the-last-line")
+    until(lambda: "the-last-line" in gate.log.read_text(), "all lines are written")
     text = gate.log.read_text()
     assert "unusual" not in text
     assert "response_code_details" in text or "via_upstream" in text

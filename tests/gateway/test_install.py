@@ -29,7 +29,7 @@ from serving.gateway import (
     validate,
 )
 from tests.fakes.engine import FakeEngine
-from tests.gateway.harness import gateway, model, until
+from tests.gateway.harness import HELD, gateway, model, released, until
 
 Engines = Callable[[int], list[FakeEngine]]
 
@@ -75,18 +75,19 @@ def test_nothing_is_cut_by_a_change(tmp_path: Path, engines: Engines) -> None:
     fakes = engines(3)
     with gateway(tmp_path) as gate, ThreadPoolExecutor(60) as pool:
         gate.join("chat", fakes[0].port, fakes[1].port)
-        long = {"stream": True, "fake": {"tokens": 60, "gap_ms": 100}}
-        streams = [pool.submit(gate.chat, f"{i}", **long) for i in range(50)]
-        until(lambda: sum(f.open for f in fakes) == 50, "all streams are open")
-        gate.join("chat", fakes[2].port)
-        gate.registry.remove("chat", f"r{fakes[0].port}")
-        gate.install(
-            replace(
-                gate.spec, models=(model(), model("new")), tenants=(*gate.spec.tenants, Tenant("b", (digest("b"),)))
+        with released(*fakes):
+            streams = [pool.submit(gate.chat, f"{i}", **HELD) for i in range(50)]
+            until(lambda: sum(f.open for f in fakes) == 50, "all streams are open")
+            gate.join("chat", fakes[2].port)
+            gate.registry.remove("chat", f"r{fakes[0].port}")
+            gate.install(
+                replace(
+                    gate.spec, models=(model(), model("new")), tenants=(*gate.spec.tenants, Tenant("b", (digest("b"),)))
+                )
             )
-        )
-        gate.install(replace(gate.spec, models=(model(timeouts=Timeouts(idle=9), tokens=Tokens(5)),)))
-        assert gate.chat().status == 200
+            gate.install(replace(gate.spec, models=(model(timeouts=Timeouts(idle=9), tokens=Tokens(5)),)))
+            assert gate.chat().status == 200
+            assert not any(stream.done() for stream in streams)
         assert [s.result().body[-14:] for s in streams] == [b"data: [DONE]\n\n"] * 50
 
 

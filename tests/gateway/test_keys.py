@@ -9,7 +9,7 @@ from pathlib import Path
 
 from serving.gateway import Tenant, digest
 from tests.fakes.engine import FakeEngine
-from tests.gateway.harness import KEY, gateway
+from tests.gateway.harness import HELD, KEY, gateway, released, until
 
 Engines = Callable[[int], list[FakeEngine]]
 
@@ -56,21 +56,24 @@ def test_rotation_accepts_two_keys_and_cuts_no_stream(tmp_path: Path, engines: E
         ends: list[bytes] = []
 
         def stream() -> None:
-            body = {"model": "chat", "messages": [], "stream": True, "fake": {"tokens": 30, "gap_ms": 100}}
+            body = {"model": "chat", "messages": [], **HELD}
             connection = http.client.HTTPConnection("127.0.0.1", gate.spec.port, timeout=30)
             connection.request("POST", "/v1/chat/completions", json.dumps(body), {"authorization": f"Bearer {KEY}"})
             ends.append(connection.getresponse().read()[-16:])
             connection.close()
 
         threads = [threading.Thread(target=stream) for _ in range(20)]
-        for thread in threads:
-            thread.start()
         new = "sk-the-next-one"
         spec = gate.spec
-        for digests, old_status in (((digest(KEY), digest(new)), 200), ((digest(new),), 401)):
-            gate.install(replace(spec, tenants=(Tenant("acme", digests),)))
-            assert gate.call("GET", "/v1/models", key=KEY).status == old_status
-            assert gate.call("GET", "/v1/models", key=new).status == 200
+        with released(*fakes):
+            for thread in threads:
+                thread.start()
+            until(lambda: sum(f.open for f in fakes) == 20, "all streams are open")
+            for digests, old_status in (((digest(KEY), digest(new)), 200), ((digest(new),), 401)):
+                gate.install(replace(spec, tenants=(Tenant("acme", digests),)))
+                assert gate.call("GET", "/v1/models", key=KEY).status == old_status
+                assert gate.call("GET", "/v1/models", key=new).status == 200
+            assert not ends, "a stream ended meanwhile"
         for thread in threads:
             thread.join()
         assert ends == [b"\n\ndata: [DONE]\n\n"] * 20

@@ -1,21 +1,20 @@
 """The gateway's files as a kubelet mounts and swaps them, under the real Envoy: what changes live cuts nothing."""
 
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from serving.gateway import Hold, Tenant, digest
 from tests.fakes.engine import FakeEngine
-from tests.gateway.harness import KEY, TENANT, model, until
+from tests.gateway.harness import HELD, KEY, TENANT, model, released, until
 from tests.gateway.pod import Pod, pod
 
 Engines = Callable[[int], list[FakeEngine]]
-LONG: dict[str, Any] = {"stream": True, "fake": {"tokens": 30, "gap_ms": 100}}
 DONE = b"data: [DONE]\n\n"
 NEW_KEY = "sk-test-acme-9876543210"
 
@@ -46,43 +45,46 @@ def test_it_serves_and_shows_two_pages_to_others(gate: Pod) -> None:
     assert gate.admin.ready()
 
 
-def test_keys_rotate_while_a_stream_runs(gate: Pod) -> None:
+def test_keys_rotate_while_a_stream_runs(gate: Pod, fake: FakeEngine) -> None:
     with ThreadPoolExecutor(1) as pool:
-        stream = pool.submit(gate.chat, **LONG)
-        until(lambda: gate.stat("http.gateway.downstream_rq_active") >= 1, "the stream is open")
-        both = Tenant("acme", (digest(KEY), digest(NEW_KEY)))
-        gate.swap_routes(replace(gate.spec, tenants=(both,)))
-        until(lambda: gate.chat(key=NEW_KEY).status == 200, "the new key is accepted")
-        assert gate.chat(key=KEY).status == 200
-        gate.swap_routes(replace(gate.spec, tenants=(replace(TENANT, key_digests=(digest(NEW_KEY),)),)))
-        until(lambda: gate.chat(key=KEY).status == 401, "the old key is refused")
-        assert gate.chat(key=NEW_KEY).status == 200
-        assert not stream.done(), "the stream outlived the rotation"
+        with released(fake):
+            stream = pool.submit(gate.chat, **HELD)
+            until(lambda: fake.open == 1, "the stream is open")
+            both = Tenant("acme", (digest(KEY), digest(NEW_KEY)))
+            gate.swap_routes(replace(gate.spec, tenants=(both,)))
+            until(lambda: gate.chat(key=NEW_KEY).status == 200, "the new key is accepted")
+            assert gate.chat(key=KEY).status == 200
+            gate.swap_routes(replace(gate.spec, tenants=(replace(TENANT, key_digests=(digest(NEW_KEY),)),)))
+            until(lambda: gate.chat(key=KEY).status == 401, "the old key is refused")
+            assert gate.chat(key=NEW_KEY).status == 200
+            assert not stream.done(), "the stream outlived the rotation"
         assert stream.result().body.endswith(DONE)
 
 
 @pytest.mark.parametrize("first", ["routes", "clusters"])
-def test_a_new_model_may_arrive_in_any_order(gate: Pod, engines: Engines, first: str) -> None:
+def test_a_new_model_may_arrive_in_any_order(gate: Pod, fake: FakeEngine, engines: Engines, first: str) -> None:
     (other,) = engines(1)
     gate.ports["new"] = other.port
     gate.dns.records["new.models.test"] = ["127.0.0.1"]
     spec = replace(gate.spec, models=(*gate.spec.models, model("new", hold=Hold(20, 10))))
     with ThreadPoolExecutor(2) as pool:
-        stream = pool.submit(gate.chat, **LONG)
-        if first == "routes":
-            gate.swap_routes(spec)
-            until(lambda: "new" in str(gate.request(gate.spec.port, "GET", "/v1/models").json()), "it has a route")
-            held = pool.submit(gate.chat, model="new")
-            until(lambda: gate.stat("http.gateway.downstream_rq_active") >= 2, "it waits")
-            assert gate.chat().status == 200, "others do not"
-            gate.swap_clusters(spec)
-            assert held.result().status == 200
-        else:
-            gate.swap_clusters(spec)
-            until(lambda: gate.healthy("new") == 1, "its server is known")
-            assert gate.chat(model="new").status == 404
-            gate.swap_routes(spec)
-            until(lambda: gate.chat(model="new").status == 200, "it is served")
+        with released(fake):
+            stream = pool.submit(gate.chat, **HELD)
+            until(lambda: fake.open == 1, "the stream is open")
+            if first == "routes":
+                gate.swap_routes(spec)
+                until(lambda: "new" in str(gate.request(gate.spec.port, "GET", "/v1/models").json()), "it has a route")
+                held = pool.submit(gate.chat, model="new")
+                until(lambda: gate.stat("http.gateway.downstream_rq_active") >= 2, "it waits")
+                assert gate.chat().status == 200, "others do not"
+                gate.swap_clusters(spec)
+                assert held.result().status == 200
+            else:
+                gate.swap_clusters(spec)
+                until(lambda: gate.healthy("new") == 1, "its server is known")
+                assert gate.chat(model="new").status == 404
+                gate.swap_routes(spec)
+                until(lambda: gate.chat(model="new").status == 200, "it is served")
         assert stream.result().body.endswith(DONE)
 
 
@@ -111,12 +113,14 @@ def test_a_model_goes_and_its_open_streams_end_as_they_should(gate: Pod, engines
     gate.swap_routes(both)
     until(lambda: gate.chat(model="old").status == 200, "it is there")
     with ThreadPoolExecutor(8) as pool:
-        streams = [pool.submit(gate.chat, f"{i}", model="old", **LONG) for i in range(8)]
-        until(lambda: gate.stat("http.gateway.downstream_rq_active") >= 8, "all are open")
-        steps = {"routes": gate.swap_routes, "clusters": gate.swap_clusters}
-        steps.pop(first)(gate.spec)
-        next(iter(steps.values()))(gate.spec)
-        until(lambda: gate.chat(model="old").status == 404, "it is gone")
+        with released(other):
+            streams = [pool.submit(gate.chat, f"{i}", model="old", **HELD) for i in range(8)]
+            until(lambda: other.open == 8, "all are open")
+            steps = {"routes": gate.swap_routes, "clusters": gate.swap_clusters}
+            steps.pop(first)(gate.spec)
+            next(iter(steps.values()))(gate.spec)
+            until(lambda: gate.chat(model="old").status == 404, "it is gone")
+            assert not any(stream.done() for stream in streams)
         assert [stream.result().body[-len(DONE) :] for stream in streams] == [DONE] * 8
 
 
@@ -183,26 +187,30 @@ def _drain(program: Path, gate: Pod, patience: float, linger: float = 1) -> "sub
     return subprocess.Popen([program, *words], stderr=subprocess.PIPE, text=True)
 
 
-def test_the_drain_of_the_image_waits_for_every_stream(gate: Pod, drain_program: Path) -> None:
-    with ThreadPoolExecutor(10) as pool:
-        streams = [pool.submit(gate.chat, f"{i}", **LONG) for i in range(10)]
+def test_the_drain_of_the_image_waits_for_every_stream(gate: Pod, fake: FakeEngine, drain_program: Path) -> None:
+    with ThreadPoolExecutor(10) as pool, released(fake):
+        streams = [pool.submit(gate.chat, f"{i}", **HELD) for i in range(10)]
         until(lambda: gate.stat("http.gateway.downstream_rq_active") == 10, "all streams are open")
-        with _drain(drain_program, gate, 30) as draining:
+        with _drain(drain_program, gate, 60) as draining:
             port = gate.mounts.metrics_port
             until(lambda: gate.request(port, "GET", "/ready", key=None).status == 503, "the pod is not ready any more")
             assert gate.request(port, "GET", "/live", key=None).status == 200, "but alive"
             assert gate.chat("somebody who has not heard").headers["connection"] == "close"
+            time.sleep(1.5)  # its notice is over by now
+            assert draining.poll() is None, "it waits"
+            fake.released = True
             _, said = draining.communicate(timeout=60)
         assert (draining.returncode, said) == (0, "")
         assert [stream.result().body[-len(DONE) :] for stream in streams] == [DONE] * 10
 
 
-def test_the_drain_of_the_image_gives_up_and_says_so(gate: Pod, drain_program: Path) -> None:
+def test_the_drain_of_the_image_gives_up_and_says_so(gate: Pod, fake: FakeEngine, drain_program: Path) -> None:
     with ThreadPoolExecutor(1) as pool:
-        stream = pool.submit(gate.chat, **LONG)
-        until(lambda: gate.stat("http.gateway.downstream_rq_active") == 1, "the stream is open")
-        with _drain(drain_program, gate, 0.5) as draining:
-            _, said = draining.communicate(timeout=30)
+        with released(fake):
+            stream = pool.submit(gate.chat, **HELD)
+            until(lambda: gate.stat("http.gateway.downstream_rq_active") == 1, "the stream is open")
+            with _drain(drain_program, gate, 0.5) as draining:
+                _, said = draining.communicate(timeout=30)
         assert draining.returncode == 1
         assert "1 streams were still open" in said
         assert stream.result().body.endswith(DONE)

@@ -21,7 +21,7 @@ from tests.support.pulumi_run import Run, event_log, finish, good, start, variab
 
 STACK = "test"
 TENANT_KEY = "sk-acme-0123456789abcdefghijklmnop"
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 600
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,9 @@ def finish(root: Path, started: "subprocess.Popen[str]", seconds: float) -> Run:
         output, _ = started.communicate()
         raise AssertionError(f"not over after {seconds:.0f} s:\n{output}") from None
     log = root / "events"
-    events = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    # Whole lines: an engine that was killed may have left the last one unfinished.
+    lines = log.read_text().split("\n")[:-1] if log.exists() else []
+    events = [json.loads(line) for line in lines]
     return Run(started.returncode, output, events)
 
 

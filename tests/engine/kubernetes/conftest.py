@@ -30,10 +30,11 @@ def api(cluster: Cluster) -> Client:
 
 
 @pytest.fixture
-def namespace(api: Client, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A namespace of the test's own."""
+def namespace(cluster: Cluster, api: Client, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A namespace of the test's own, in which pods are admitted."""
     name = request.node.name.replace("_", "-").partition("[")[0][:60].strip("-")
     api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    cluster.processes.wait("its account", lambda: api.find("v1", "ServiceAccount", "default", name) is not None)
     yield name
     api.delete("v1", "Namespace", name)
 
@@ -82,7 +83,12 @@ def before(cluster: Cluster) -> set[Item]:
 
 
 def _leaving(api: Client) -> bool:
+    # In this order: what is gone with a namespace is then gone when it is looked for.
+    if any("deletionTimestamp" in item["metadata"] for item in api.items("v1", "Namespace")):
+        return True
     volumes = api.items("v1", "PersistentVolume")
-    return any("deletionTimestamp" in item["metadata"] for item in [*api.items("v1", "Namespace"), *volumes]) or any(
-        item.get("status", {}).get("phase") == "Released" for item in volumes
+    claims = {item["metadata"]["uid"] for item in api.items("v1", "PersistentVolumeClaim")}
+    # A volume of a claim that is gone is itself told to go a moment later.
+    return any(
+        "deletionTimestamp" in item["metadata"] or item["spec"]["claimRef"]["uid"] not in claims for item in volumes
     )

@@ -18,7 +18,7 @@ from tests.support.cluster import CONTEXT, Cluster, crds
 from tests.support.cluster.nodes import Nodes
 from tests.support.cluster.workloads import pod, pod_spec
 from tests.support.cluster_project import ClusterProject
-from tests.support.kubernetes_api import Client, Object
+from tests.support.kubernetes_api import ApiError, Client, Object
 
 STACK = "test"
 CHAT = {
@@ -83,9 +83,18 @@ class Stack:
 
 @pytest.fixture
 def stack(cluster: Cluster, tmp_path: Path) -> Stack:
+    """On the cluster of all tests, whose GPUs no pod of an earlier test holds any more."""
+    cluster.processes.wait("the end of earlier tests' pods", lambda: not _pods_that_go(cluster.api))
     made = Stack(tmp_path, cluster.kubeconfig())
     made.write()
     return made
+
+
+def _pods_that_go(api: Client) -> list[Object]:
+    going = {
+        item["metadata"]["name"] for item in api.items("v1", "Namespace") if "deletionTimestamp" in item["metadata"]
+    }
+    return [item for item in api.items("v1", "Pod") if item["metadata"]["namespace"] in going]
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +110,16 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
             "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": READER}],
         }
         started.api.create(binding)
+        started.processes.wait("the reader's rights", lambda: _may_look(started.api_of(READER)))
         yield started
+
+
+def _may_look(api: Client) -> bool:
+    try:
+        api.items("v1", "Pod", "default")
+    except ApiError:
+        return False
+    return True
 
 
 def storage_class(name: str, provisioner: str, *, default: bool = False) -> Object:
@@ -132,8 +150,12 @@ def claimed(api: Client, request: pytest.FixtureRequest) -> Iterator[Any]:
         return name
 
     yield make
-    if api.find("v1", "Namespace", name) is not None:
+    try:
         api.delete("v1", "Namespace", name)
+    except ApiError as error:
+        # The test may have made none, or one that is gone by now.
+        if not error.not_found:
+            raise
 
 
 @pytest.mark.usefixtures("shared")

@@ -10,7 +10,7 @@ from infra.components.kubernetes.names import priority_class
 from infra.toolchain import ensure
 from serving.gateway import Timeouts, digest
 from tests.program.kubernetes.gateway_program import KEY, PRIVATE, model, spec
-from tests.support.cluster import Item, Timeline, inventory
+from tests.support.cluster import Cluster, Item, Timeline, inventory
 from tests.support.cluster.program import STATE, Program
 from tests.support.cluster.timeline import ready
 from tests.support.kubernetes_api import ApiError, Client, Object
@@ -94,7 +94,7 @@ def addresses(api: Client, space: str, service: str) -> set[str]:
 
 
 def test_a_gateway_comes_up_changes_live_rolls_when_it_must_and_leaves_nothing(
-    program: Program, api: Client, before: set[Item]
+    program: Program, api: Client, until: Until, before: set[Item]
 ) -> None:
     space = "gateway-life"
     write(program, space)
@@ -105,8 +105,8 @@ def test_a_gateway_comes_up_changes_live_rolls_when_it_must_and_leaves_nothing(
     nodes = {item["spec"]["nodeName"] for item in first.values()}
     assert len(nodes) == 2, "spread over nodes"
     own = {item["status"]["podIP"] for item in first.values()}
-    assert addresses(api, space, "gateway-peers") == own
-    assert addresses(api, space, "gateway") == own
+    until("addresses of peers", lambda: addresses(api, space, "gateway-peers") == own)
+    until("addresses of the gateway", lambda: addresses(api, space, "gateway") == own)
     assert digest(KEY) in routes(api, space)
     assert program.preview("--expect-no-changes").operations() == {}
 
@@ -155,7 +155,9 @@ def names(api: Client, kind: str, space: str) -> list[str]:
     return [item["metadata"]["name"] for item in api.items("v1", kind, space)]
 
 
-def test_evictions_wait_for_each_other_and_a_scaler_keeps_its_word(program: Program, api: Client, until: Until) -> None:
+def test_evictions_wait_for_each_other_and_a_scaler_keeps_its_word(
+    program: Program, cluster: Cluster, api: Client, until: Until
+) -> None:
     space = "gateway-budget"
     write(program, space, replicas={"min": 2, "max": 4})
     program.up()
@@ -167,9 +169,10 @@ def test_evictions_wait_for_each_other_and_a_scaler_keeps_its_word(program: Prog
 
     until("the budget has counted", lambda: allowed() == 1)
     one, other = pods(api, space)
-    api.evict(one, space)
-    with pytest.raises(ApiError) as refused:
-        api.evict(other, space)
+    with cluster.cordoned():
+        api.evict(one, space)
+        with pytest.raises(ApiError) as refused:
+            api.evict(other, space)
     assert refused.value.code == 429
     until("another pod is there", lambda: len(pods(api, space)) == 2)
 

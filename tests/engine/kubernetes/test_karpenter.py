@@ -72,6 +72,6 @@ def test_a_stack_buys_the_planned_types_and_gives_empty_nodes_back(tmp_path: Pat
 
         project.edit("chat", replicas=1)
         project.up()
-        until("the end of the empty node", lambda: nodes() == ["g6.xlarge", "g6e.12xlarge"], 120)
+        until("the end of the empty node", lambda: nodes() == ["g6.xlarge", "g6e.12xlarge"], 300)
         project.destroy()
-        until("no bought node", lambda: nodes() == [], 120)
+        until("no bought node", lambda: nodes() == [], 300)

@@ -1,6 +1,7 @@
 """Model servers of three kinds under the real engine, on a real control plane: from nothing, unchanged, to nothing."""
 
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 
@@ -13,12 +14,13 @@ from tests.support.kubernetes_api import ApiError, Client
 from tests.support.model_servers import arguments, encoder, many_hosts, sharded
 from tests.support.server_program import addresses, contents, gpus, pods, simulated, text
 
+Until = Callable[..., None]
 QUICK = Behaviour(load=0.3)
 PRODUCT, ZONE = "nvidia.com/gpu.product", "topology.kubernetes.io/zone"
 
 
 def test_three_models_come_up_on_their_nodes_stay_and_leave_nothing(
-    program: Program, api: Client, before: set[Item]
+    program: Program, api: Client, until: Until, before: set[Item]
 ) -> None:
     space = "three-models"
     servers = {args["model"]: simulated(args, QUICK, space) for args in (arguments(), sharded(), encoder())}
@@ -37,15 +39,17 @@ def test_three_models_come_up_on_their_nodes_stay_and_leave_nothing(
     assert {name: sum(map(gpus, pods(api, space, name))) for name in servers} == {"chat": 2, "large": 4, "embed": 0}
     for name in servers:
         ready_ones = {item["status"]["podIP"] for item in pods(api, space, name)}
-        assert addresses(api, space, name) == ready_ones
+        until(f"addresses of {name}", lambda name=name, ips=ready_ones: addresses(api, space, name) == ips)
         assert api.get("v1", "Service", name, space)["spec"]["clusterIP"] == "None"
-    assert api.get("v1", "ResourceQuota", "gpus", space)["status"]["used"] == {"requests.nvidia.com/gpu": "6"}
+    used = {"requests.nvidia.com/gpu": "6"}
+    until("the quota's count", lambda: api.get("v1", "ResourceQuota", "gpus", space)["status"]["used"] == used)
 
     again = program.preview("--expect-no-changes")
     assert again.operations() == {}
     assert program.up().counts() == {"same": sum(first.counts().values())}
 
     program.destroy()
+    until("the end of its volume", lambda: inventory(api) <= before)
     assert inventory(api) == before
 
 
@@ -74,10 +78,11 @@ def test_only_changes_of_content_roll_pods(program: Program, api: Client) -> Non
     program.destroy()
 
 
-def test_the_namespace_admits_only_pods_that_harm_nobody(api: Client) -> None:
+def test_the_namespace_admits_only_pods_that_harm_nobody(api: Client, until: Until) -> None:
     """The server's own pods are admitted, as the first test shows; this is what is not."""
     space = "admission"
     api.create(namespace_objects.namespace(space, "test"))
+    until("its account", lambda: api.find("v1", "ServiceAccount", "default", space) is not None)
     pod = {
         "apiVersion": "v1",
         "kind": "Pod",

@@ -1,6 +1,6 @@
 """The model store under the real engine, on a real control plane: staged once, before servers, and only then."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -93,7 +93,9 @@ def jobs(api: Client, space: str) -> dict[str, Object]:
     return {item["metadata"]["name"]: item for item in api.items("batch/v1", "Job", space)}
 
 
-def test_weights_are_there_before_servers_and_are_staged_once(program: Program, api: Client, before: set[Item]) -> None:
+def test_weights_are_there_before_servers_and_are_staged_once(
+    program: Program, api: Client, until: Callable[..., None], before: set[Item]
+) -> None:
     space = "staged-once"
     quick = Behaviour(job=STAGING_SECONDS).annotations()
     program.write(text(space, CHAT, EMBED, behaviour=quick, served=CHAT))
@@ -125,6 +127,7 @@ def test_weights_are_there_before_servers_and_are_staged_once(program: Program, 
     assert same["metadata"]["uid"] == claim["metadata"]["uid"]
 
     program.destroy()
+    until("the end of its volume", lambda: inventory(api) <= before)
     assert inventory(api) == before
 
 

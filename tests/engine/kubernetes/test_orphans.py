@@ -162,7 +162,8 @@ def test_a_rollout_that_failed_names_pod_reason_and_events(
     message = "registry.example.com/tgi:4: not found"
     bad = labelled(deployment("chat", namespace, 2, pod_spec(), Behaviour(pull_error=message)))
     api.apply(bad, force=True)
-    until("the failed pull", lambda: any("not found" in str(one) for one in failed(reader, namespace)))
+    parts = ("0 of 2 new pods are ready", "; 2 old pods still serve", message, "Normal Scheduled: ")
+    until("the failed pull", lambda: any(all(part in str(one) for part in parts) for one in failed(reader, namespace)))
     (one,) = failed(reader, namespace)
     assert (one.kind, one.name) == ("Deployment", "chat")
     assert one.state.startswith("0 of 2 new pods are ready")
@@ -179,7 +180,8 @@ def test_a_pod_without_a_place_is_told_in_the_scheduler_s_words(
 ) -> None:
     spec = pod_spec(gpus=4, selector={"nvidia.com/gpu.product": "NVIDIA-L4"})
     api.create(labelled(deployment("large", namespace, 1, spec)))
-    until("the scheduler's word", lambda: any("Insufficient" in str(one) for one in failed(reader, namespace)))
+    # Its event may be there before the pod's condition.
+    until("the scheduler's word", lambda: any("Unschedulable: 0/" in str(one) for one in failed(reader, namespace)))
     (one,) = failed(reader, namespace)
     assert one.state == "0 of 1 new pods are ready"
     assert "Unschedulable: 0/" in one.pods[0]
@@ -196,7 +198,9 @@ def test_a_refused_pod_is_told_with_the_rule(api: Client, reader: Reader, namesp
     api.create(quota)
     until("the quota", lambda: api.get("v1", "ResourceQuota", "none", namespace).get("status", {}).get("hard"))
     api.create(labelled(deployment("large", namespace, 1, pod_spec(gpus=1))))
-    until("the refusal", lambda: any("exceeded quota" in str(one) for one in failed(reader, namespace)))
+    # The event and the condition of the Deployment come one after the other.
+    parts = ("pods are refused: ", "Warning FailedCreate")
+    until("the refusal", lambda: any(all(part in str(one) for part in parts) for one in failed(reader, namespace)))
     (one,) = failed(reader, namespace)
     assert "pods are refused: " in one.state
     assert "exceeded quota: none, requested: requests.nvidia.com/gpu=1" in one.state

@@ -108,7 +108,7 @@ def test_a_stack_comes_up_changes_fails_recovers_and_leaves_nothing(
     assert len(new_settings) == 1
     assert new_settings != old_settings
 
-    program.write(stack(space, "engine:bad", Behaviour(pull_error="registry.invalid: not found"), "5s"))
+    program.write(stack(space, "engine:bad", Behaviour(pull_error="registry.invalid: not found"), "10s"))
     failed = program.try_up()
     assert failed.status != 0
     assert images(api, space) == ["engine:2"] * 3, "the old pods go on serving"
@@ -135,7 +135,7 @@ def test_a_stack_comes_up_changes_fails_recovers_and_leaves_nothing(
 def small(space: str) -> tuple[Object | Placed, ...]:
     """A namespace, a Deployment whose pods take a while to load, and its Service."""
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": space}}
-    engine = deployment("engine", space, 3, pod_spec(), Behaviour(load=4))
+    engine = deployment("engine", space, 3, pod_spec(), Behaviour(load=8))
     return namespace, Placed(engine, after=(space,)), Placed(service("engine", space), "service", after=(space,))
 
 

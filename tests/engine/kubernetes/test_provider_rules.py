@@ -111,7 +111,8 @@ def test_waits_end_with_the_reason_and_the_object_is_kept(program: Program, api:
         headless,
         hasty,
         job,
-        Placed(unplaced, timeouts=quick),
+        # The scheduler gets time to say why.
+        Placed(unplaced, timeouts={"create": "10s"}),
         never,
         soon,
     ]
@@ -146,6 +147,8 @@ def test_deletion_waits_and_names_the_finalizer_that_holds_an_object(
 ) -> None:
     held = config_map("held", namespace, a="1")
     held["metadata"]["finalizers"] = ["test.invalid/hold"]
+    # In the foreground the garbage collector's own finalizer might still be there too.
+    held = annotated(held, deletionPropagationPolicy="background")
     program.place(Placed(held, timeouts={"delete": "2s"}))
     program.up()
     run = program.pulumi("destroy", "--yes", "--skip-preview")

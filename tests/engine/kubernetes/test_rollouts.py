@@ -52,12 +52,19 @@ def over_time(slices: Timeline) -> Iterator[set[str]]:
         }
 
 
+def all_served(api: Client, space: str) -> bool:
+    """The Service's addresses are those of all ready pods: its controller follows them a moment later."""
+    found = {item["status"]["podIP"] for item in pods(api, space, "chat")}
+    return len(found) == REPLICAS and addresses(api, space, "chat") == found
+
+
 @pytest.mark.parametrize("rollout", [*Rollout])
-def test_a_rollout_keeps_its_promise(program: Program, api: Client, rollout: Rollout) -> None:
+def test_a_rollout_keeps_its_promise(program: Program, api: Client, until: Until, rollout: Rollout) -> None:
     space = f"promise-{rollout}".replace("_", "-")
     most = rollout.most(REPLICAS)
     program.write(text(space, {"chat": model(space, str(rollout))}, gpus=most))
     program.up()
+    until("all addresses", lambda: all_served(api, space))
     old = contents(pods(api, space, "chat"))
 
     changed = model(space, str(rollout), options={"enforce-eager": "true"})
@@ -70,15 +77,16 @@ def test_a_rollout_keeps_its_promise(program: Program, api: Client, rollout: Rol
     assert min(seen.counts(ready)[REPLICAS - 1 :]) == rollout.least(REPLICAS)
     assert max(seen.counts(holds)) == most
     assert min(map(len, over_time(slices))) >= rollout.least(REPLICAS)
-    assert addresses(api, space, "chat") == {item["status"]["podIP"] for item in new}
+    until("all addresses", lambda: addresses(api, space, "chat") == {item["status"]["podIP"] for item in new})
     assert program.preview("--expect-no-changes").operations() == {}
     program.destroy()
 
 
-def test_requests_change_over_at_once_and_before_an_old_pod_ends(program: Program, api: Client) -> None:
+def test_requests_change_over_at_once_and_before_an_old_pod_ends(program: Program, api: Client, until: Until) -> None:
     space = "switch"
     program.write(text(space, {"chat": model(space, "blue_green")}))
     program.up()
+    until("all addresses", lambda: all_served(api, space))
     before = addresses(api, space, "chat")
     program.write(text(space, {"chat": model(space, "blue_green", options={"enforce-eager": "true"})}))
     with Timeline(api, "v1", "Pod", space) as seen, Timeline(api, *SLICE, space) as slices:

@@ -66,7 +66,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def keda(cluster: Cluster, script: Script, clock: Clock) -> Iterator[Keda]:
+def keda(cluster: Cluster, namespace: str, script: Script, clock: Clock) -> Iterator[Keda]:
+    """It ends before the namespace does: in one that goes, an autoscaler cannot be made any more."""
     with Keda(cluster, script, clock) as running:
         yield running
 

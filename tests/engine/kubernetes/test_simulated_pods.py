@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.cluster import Behaviour, Timeline
+from tests.support.cluster import Behaviour, Cluster, Timeline
 from tests.support.cluster.timeline import ready
 from tests.support.cluster.workloads import deployment, pod, pod_spec, service
 from tests.support.kubernetes_api import ApiError, Client, Object
@@ -46,7 +46,7 @@ def test_pods_live_as_their_annotations_say(api: Client, namespace: str, until: 
         "fails": "Failed",
         "unpulled": "ImagePullBackOff registry.invalid: not found",
     }
-    until("these states", lambda: states() == wanted, 40)
+    until("these states", lambda: states() == wanted)
     until("an event of the crash", lambda: [e["reason"] for e in api.events(namespace, "loops")][-1:] == ["BackOff"])
 
 
@@ -124,16 +124,17 @@ def test_rolling_update_keeps_as_many_ready_as_promised(api: Client, namespace: 
     assert max(timeline.counts(ready)) <= 4
 
 
-def test_eviction_heeds_the_disruption_budget(api: Client, namespace: str, until: Until) -> None:
+def test_eviction_heeds_the_disruption_budget(cluster: Cluster, api: Client, namespace: str, until: Until) -> None:
     budget = {"minAvailable": 2, "selector": {"matchLabels": {"app": "engine"}}}
     metadata = {"name": "engine", "namespace": namespace}
     api.create({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": metadata, "spec": budget})
-    api.create(deployment("engine", namespace, 3, pod_spec(), Behaviour(load=1)))
+    api.create(deployment("engine", namespace, 3, pod_spec()))
     until("a budget of one", lambda: _allowed(api, namespace) == 1)
     first, second = (item["metadata"]["name"] for item in pods(api, namespace)[:2])
-    api.evict(first, namespace)
-    with pytest.raises(ApiError) as caught:
-        api.evict(second, namespace)
+    with cluster.cordoned():
+        api.evict(first, namespace)
+        with pytest.raises(ApiError) as caught:
+            api.evict(second, namespace)
     assert caught.value.code == 429
 
 

@@ -20,6 +20,12 @@ def uids(api: Client) -> set[str]:
     return {item["metadata"]["uid"] for model in MODELS for item in pods(api, model)}
 
 
+def allowed(api: Client) -> int:
+    """Pods of chat that may be evicted now."""
+    budget = api.get("policy/v1", "PodDisruptionBudget", "chat", SPACE)
+    return int(budget.get("status", {}).get("disruptionsAllowed", 0))
+
+
 def converges(project: ClusterProject, api: Client, until: Until) -> None:
     """The next `up` ends well, touches no pod that is there, and leaves nothing to do."""
     before = uids(api)
@@ -57,6 +63,7 @@ def test_a_dead_node_and_evictions_leave_a_replica_serving(
 ) -> None:
     project.up()
     until("two addresses", lambda: len(addresses(api, "chat")) == 2)
+    until("a budget of one", lambda: allowed(api) == 1)
 
     # A drain of one node: the budget lets one pod go, and the second one only when the first is back.
     first, second = (item["metadata"]["name"] for item in pods(api, "chat"))
@@ -73,7 +80,7 @@ def test_a_dead_node_and_evictions_leave_a_replica_serving(
     # A kubelet that dies takes its pod out of the Service, and nothing else.
     dead = pods(api, "chat")[0]["spec"]["nodeName"]
     cluster.fail_node(dead)
-    until("one address", lambda: len(addresses(api, "chat")) == 1, 60)
+    until("one address", lambda: len(addresses(api, "chat")) == 1)
     cluster.heal_node(dead)
-    until("two addresses", lambda: len(addresses(api, "chat")) == 2, 60)
+    until("two addresses", lambda: len(addresses(api, "chat")) == 2)
     converges(project, api, until)

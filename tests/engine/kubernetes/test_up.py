@@ -47,6 +47,7 @@ def test_every_edit_of_the_file_does_what_it_says_and_nothing_else(
     # Another engine, and with it another image: the pods roll.
     project.edit("chat", engine="vllm")
     project.up()
+    until("the end of the old pod", lambda: len(pods(api, "chat")) == 1)
     (upgraded,) = pods(api, "chat")
     assert upgraded["metadata"]["uid"] not in first
     assert "vllm" in upgraded["spec"]["containers"][0]["image"]

@@ -1,8 +1,8 @@
 """A Kubernetes cluster for tests: a real control plane, simulated kubelets. Nothing runs in its pods."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -91,6 +91,16 @@ class Cluster:
         self.api.patch("v1", "Node", name, {"metadata": {"labels": {NODE_IS_DEAD: None}}})
         self.processes.wait("ready nodes", self._nodes_ready)
 
+    @contextmanager
+    def cordoned(self) -> Iterator[None]:
+        """Within it no new pod gets a node: what is evicted is not replaced, however long the next step takes."""
+        names = [node["metadata"]["name"] for node in self.api.items("v1", "Node")]
+        try:
+            self._cordon(names, True)
+            yield
+        finally:
+            self._cordon(names, None)
+
     def kill_api_server(self) -> None:
         """SIGKILL."""
         self._server.kill()
@@ -98,6 +108,10 @@ class Cluster:
     def start_api_server(self) -> None:
         """After it was killed; ready when this returns."""
         self._server.start()
+
+    def _cordon(self, names: Iterable[str], unschedulable: bool | None) -> None:
+        for name in names:
+            self.api.patch("v1", "Node", name, {"spec": {"unschedulable": unschedulable}})
 
     def _start(self) -> None:
         layout = self._server.layout

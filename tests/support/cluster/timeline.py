@@ -10,6 +10,8 @@ from tests.support.kubernetes_api import ApiError, Client, Object, UnreachableEr
 
 RETRY_SECONDS = 0.2
 WATCH_SECONDS = 2.0
+CATCH_UP_SECONDS = 60.0
+POLL_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +46,12 @@ class Timeline:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stop.set()
-        self._thread.join()
+        try:
+            if error is None:
+                self._catch_up()
+        finally:
+            self._stop.set()
+            self._thread.join()
 
     def counts(self, counted: Callable[[Object], bool]) -> list[int]:
         """How many objects satisfied `counted` after each change, beginning with the first."""
@@ -59,6 +65,27 @@ class Timeline:
                 now[uid] = moment.item
             counts.append(sum(counted(item) for item in now.values()))
         return counts
+
+    def _catch_up(self) -> None:
+        """Waits until all is recorded that had happened before: a test goes on from what it has seen by other means."""
+        known = {moment.item["metadata"]["uid"] for moment in list(self.moments)}
+        there = {
+            item["metadata"]["uid"]: int(item["metadata"]["resourceVersion"])
+            for item in self.api.items(self.api_version, self.kind, self.namespace)
+        }
+        end = time.monotonic() + CATCH_UP_SECONDS
+        while not self._has(there, known - there.keys()):
+            assert time.monotonic() < end, f"not all changes of {self.kind} were told within {CATCH_UP_SECONDS:.0f} s"
+            time.sleep(POLL_SECONDS)
+
+    def _has(self, there: dict[str, int], gone: set[str]) -> bool:
+        seen: dict[str, int] = {}
+        for moment in list(self.moments):
+            metadata = moment.item["metadata"]
+            seen[metadata["uid"]] = int(metadata["resourceVersion"])
+            if moment.change == "DELETED":
+                gone = gone - {metadata["uid"]}
+        return not gone and all(seen.get(uid, 0) >= version for uid, version in there.items())
 
     def _record(self) -> None:
         while not self._stop.is_set():

@@ -4,6 +4,7 @@ import http.client
 import json
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -72,6 +73,15 @@ class Transport:
             connection.close()
 
     def _send(self, method: str, target: str, body: Any, content: str) -> bytes:
+        for _ in range(ATTEMPTS):
+            try:
+                return self._send_once(method, target, body, content)
+            except _LaterError as refused:
+                # Too busy, or a kind that is only just being served: the server has done nothing yet.
+                time.sleep(refused.seconds)
+        return self._send_once(method, target, body, content)
+
+    def _send_once(self, method: str, target: str, body: Any, content: str) -> bytes:
         data = None if body is None else json.dumps(body).encode()
         headers = self._headers(content, empty=data is None)
         if method != "GET":
