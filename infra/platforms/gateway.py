@@ -74,11 +74,22 @@ def _model(settings: Settings, plan: ModelPlan) -> gateway.Model:
         tokens=gateway.Tokens(wanted.default_output_tokens, wanted.max_output_tokens)
         if plan.task == engines.Task.GENERATE
         else gateway.Tokens(),
+        caps=_caps(settings),
         fallback=settings.gateway.fallback.get(plan.model, ()),
         canary_percent=wanted.canary.weight if wanted.canary else 0.0,
         shadow_percent=wanted.shadow.share if wanted.shadow else 0.0,
         # What all replicas can take or queue, and as much again: the engines' own 429 comes first.
         max_requests=2 * at_once * max(plan.ceiling, 1),
+    )
+
+
+def _caps(settings: Settings) -> gateway.Caps:
+    wanted = settings.gateway.caps
+    return gateway.Caps(
+        choices=wanted.choices,
+        stops=wanted.stop_sequences,
+        top_tokens=wanted.top_tokens,
+        grammar_bytes=wanted.grammar,
     )
 
 

@@ -87,6 +87,19 @@ class Hold(Section):
     """Most requests waiting per model; more get 503 at once, 0 turns waiting off. Default: 100."""
 
 
+class Caps(Section):
+    """The most that one request may ask for beyond a plain answer; more gets 400. An engine's own limits hold too."""
+
+    choices: Annotated[int, whole(1, 1024, 8)] = 8
+    """Answers to one prompt (n, best_of). Default: 8."""
+    stop_sequences: Annotated[int, whole(0, 1024, 16)] = 16
+    """Stop sequences. Default: 16."""
+    top_tokens: Annotated[int, whole(0, 1000, 20)] = 20
+    """Alternatives told for every token (top_logprobs, top_n_tokens). Default: 20."""
+    grammar: Annotated[Bytes, size("1B")] = 65_536
+    """Schemas and grammars that the answer must follow, together. Default: 64KiB."""
+
+
 Chain = tuple[Name, ...]
 
 
@@ -125,5 +138,7 @@ class Gateway(Section):
     """Second attempts, before the first byte of an answer only."""
     hold: Hold = Hold()
     """Waiting for a model that has no server up."""
+    caps: Caps = Caps()
+    """The most that one request may ask for beyond a plain answer."""
     max_body: Annotated[Bytes, size("1kB")] = 10_000_000
     """Largest request body; a larger one gets 413. Default: 10MB."""

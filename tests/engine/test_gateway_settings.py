@@ -23,7 +23,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     chat = {**CHAT, "replicas": 1, "max_output_tokens": 6, "default_output_tokens": 4, "canary": canary}
     project.write(
         {"chat": chat, "ngram": MODELS["ngram"]},
-        gateway={"fallback": {"chat": ["ngram"]}, "hold": {"ttl": "1s", "requests": 0}},
+        gateway={"fallback": {"chat": ["ngram"]}, "hold": {"ttl": "1s", "requests": 0}, "caps": {"choices": 2}},
     )
     done = project.pulumi("config", "set", "--secret", "--path", "berth:gateway.tenants.acme.key", KEY)
     assert done.returncode == 0, done.stderr
@@ -51,6 +51,13 @@ def test_output_tokens_have_a_default_and_a_most(stack: Project) -> None:
     key = stack.outputs()["api_key"]
     assert ask(stack, key)["usage"]["completion_tokens"] <= 4
     assert ask(stack, key, max_tokens=200)["usage"]["completion_tokens"] <= 6
+
+
+def test_one_request_may_not_ask_for_more_than_the_caps(stack: Project) -> None:
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        ask(stack, stack.outputs()["api_key"], n=3)
+    with refused.value as answer:
+        assert (answer.code, json.load(answer)["error"]["code"]) == (400, "too_many_choices")
 
 
 def test_canary_answers_its_share(stack: Project) -> None:

@@ -62,6 +62,7 @@ def test_built_in_values_are_those_of_the_defaults_file() -> None:
     assert settings.gateway.timeouts == type(settings.gateway.timeouts)()
     assert settings.gateway.retries == type(settings.gateway.retries)()
     assert settings.gateway.hold == type(settings.gateway.hold)()
+    assert settings.gateway.caps == type(settings.gateway.caps)()
     assert settings.monitoring.retention == type(settings.monitoring)().retention
 
 
