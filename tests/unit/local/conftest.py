@@ -6,6 +6,7 @@ import pytest
 
 from infra.providers.local.daemon import Daemon
 from infra.providers.local.spec import Drain, Health, ServiceSpec
+from tests.support.portblock import lease
 
 SERVER = """
 import http.server, os, signal, sys
@@ -30,14 +31,20 @@ def daemon(tmp_path: Path) -> Iterator[Daemon]:
     daemon.stop()
 
 
+@pytest.fixture(scope="session")
+def port_range() -> tuple[int, int]:
+    """Of this test process alone: another one would find the same port free before either listens on it."""
+    return lease()
+
+
 @pytest.fixture
-def spec() -> Callable[..., ServiceSpec]:
+def spec(port_range: tuple[int, int]) -> Callable[..., ServiceSpec]:
     def make(version: str = "one", **changes: object) -> ServiceSpec:
         values: dict[str, object] = {
             "name": "echo",
             "command": (sys.executable, "-c", SERVER, "{port.http}", version),
             "ports": {"http": 0},
-            "port_range": (21500, 21599),
+            "port_range": port_range,
             "health": Health(port="http", path="/", seconds=20),
             "drain": Drain(seconds=5),
         }

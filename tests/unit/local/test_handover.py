@@ -14,6 +14,7 @@ import pytest
 
 from infra.providers.local import ports
 from infra.providers.local.handover import handed_over
+from tests.support.portblock import free_port
 
 SERVER = """
 import os, select, signal, socket, sys
@@ -42,7 +43,7 @@ for s in listeners:
 
 @pytest.fixture
 def port() -> int:
-    return ports.take((21600, 21699), ())
+    return free_port()
 
 
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -73,7 +74,10 @@ class Flood:
         self.answers: Counter[str] = Counter()
         self._port = port
         self._stopping = False
-        self._threads = [threading.Thread(target=self._run) for _ in range(4)]
+        self._changed = threading.Condition()
+        self._ended = [0] * 4
+        """Connections by thread."""
+        self._threads = [threading.Thread(target=self._run, args=(number,)) for number in range(4)]
 
     def __enter__(self) -> "Flood":
         for thread in self._threads:
@@ -87,21 +91,28 @@ class Flood:
 
     def more(self, number: int) -> Counter[str]:
         """The next so many answers."""
-        before = self.answers.copy()
-        end = time.monotonic() + 30
-        while (self.answers - before).total() < number:
-            assert time.monotonic() < end, self.answers
-            time.sleep(0.01)
-        return self.answers - before
+        with self._changed:
+            before = self.answers.copy()
+            assert self._changed.wait_for(lambda: (self.answers - before).total() >= number, 60), self.answers
+            return self.answers - before
 
-    def _run(self) -> None:
+    def renewed(self) -> None:
+        """Waits until what was under way is over: later answers are to connections that began after this call did."""
+        with self._changed:
+            before = list(self._ended)
+            assert self._changed.wait_for(lambda: all(map(int.__gt__, self._ended, before)), 60), self.answers
+
+    def _run(self, number: int) -> None:
         while not self._stopping:
             try:
                 with socket.create_connection(("127.0.0.1", self._port), timeout=20) as connection:
                     answer = connection.recv(16).decode() or "closed"
             except OSError as error:
                 answer = type(error).__name__
-            self.answers[answer] += 1
+            with self._changed:
+                self.answers[answer] += 1
+                self._ended[number] += 1
+                self._changed.notify_all()
 
 
 @pytest.mark.parametrize(("old", "new"), [(1, 1), (2, 1), (1, 3), (4, 2)])
@@ -115,7 +126,7 @@ def test_no_connection_is_lost_whatever_the_numbers_of_sockets(port: int, start:
             assert not any(
                 listener.queue for listener in ports.listeners(port) if listener.inode in ports.sockets(first.pid)
             )
-            flood.more(8)  # they may have been answered already
+            flood.renewed()
             assert flood.more(100).keys() == {"new"}
             first.send_signal(signal.SIGTERM)
             assert first.wait(10) == 0
@@ -132,7 +143,7 @@ def test_the_older_process_may_be_the_one_that_stays(port: int, start: Start) ->
     with Flood(port) as flood:
         flood.more(50)
         with handed_over(port, [leaving.pid], staying.pid):
-            flood.more(8)
+            flood.renewed()
             assert flood.more(100).keys() == {"staying"}
             leaving.send_signal(signal.SIGTERM)
             assert leaving.wait(10) == 0
@@ -155,7 +166,7 @@ def test_after_it_all_sockets_get_their_share_again(port: int, start: Start) -> 
     second = start("new", 1)
     with Flood(port) as flood:
         with handed_over(port, [first.pid], second.pid):
-            flood.more(8)
+            flood.renewed()
             assert flood.more(50).keys() == {"new"}
         assert flood.more(300).keys() == {"old", "new"}
 

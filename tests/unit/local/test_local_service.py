@@ -17,6 +17,7 @@ from infra.providers.local.daemon import Daemon
 from infra.providers.local.process import ProcessError, instances
 from infra.providers.local.service import LocalServiceProvider
 from infra.providers.local.spec import Drain, Scrape, ServiceSpec
+from tests.support.portblock import free_port
 
 Make = Callable[..., ServiceSpec]
 provider = LocalServiceProvider()
@@ -75,7 +76,7 @@ def test_update_that_fails_shows_the_log_and_leaves_the_old_process_serving(daem
 
 
 def test_update_without_overlap_keeps_the_port_and_falls_back(daemon: Daemon, spec: Make) -> None:
-    port = ports.take((21600, 21699), ())
+    port = free_port()
     fixed: dict[str, Any] = {"ports": {"http": port}, "overlap": False}
     old = provider.create(props(daemon, spec(**fixed))).outs
     with pytest.raises(ProcessError, match="cannot open the weights"):
