@@ -54,7 +54,7 @@ def test_hub_tells_errors_apart(hub, serve, stream):
         hub.text_generation("w " * 600, max_new_tokens=1)
     with pytest.raises(HfHubHTTPError, match="422"):
         hub.chat_completion(MESSAGES, max_tokens=1000)
-    full = serve("tiny-gpt2", "--max-concurrent-requests", "1", "--max-queued-requests", "0", "--token-delay-ms", "50")
+    full = serve("tiny-gpt2", "--max-concurrent-requests", "1", "--max-queued-requests", "0", "--token-delay-ms", "100")
     busy = InferenceClient(full.url)
     open_one = stream(full, 60)
     with pytest.raises(OverloadedError, match="Model is overloaded"):

@@ -18,7 +18,7 @@ def refuses(port: int) -> bool:
 
 
 def test_open_stream_finishes_the_listener_closes_at_once_and_the_exit_code_is_zero(serve, stream):
-    server = serve("tiny-gpt2", "--token-delay-ms", "20")
+    server = serve("tiny-gpt2", "--token-delay-ms", "60")
     open_one = stream(server, 60)
     server.process.send_signal(signal.SIGTERM)
     until = time.monotonic() + 10
@@ -34,7 +34,7 @@ def test_open_stream_finishes_the_listener_closes_at_once_and_the_exit_code_is_z
 
 
 def test_queued_request_is_served_before_the_exit(serve, stream):
-    flags = ("--max-concurrent-requests", "1", "--token-delay-ms", "10")
+    flags = ("--max-concurrent-requests", "1", "--token-delay-ms", "80")
     server = serve("tiny-gpt2", *flags)
     open_one = stream(server, 40)
     waiting = server.connect()

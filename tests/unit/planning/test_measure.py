@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import threading
 import time
@@ -21,14 +20,13 @@ from serving.engines.base import Replica as Served
 from serving.engines.registry import engine
 from serving.store import stage
 from serving.store.kit import KIT
+from tests.support.portblock import free_port
 
 
 @pytest.fixture
 def url(tmp_path: Path) -> Iterator[str]:
     weights = stage(KIT / "tiny-gpt2", tmp_path / "store", name="tiny-gpt2")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     local = engine("local")
     replica = Served("chat", str(weights.path), port, Limits(511, 512, 8))
     process = subprocess.Popen(

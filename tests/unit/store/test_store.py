@@ -175,7 +175,7 @@ def test_two_that_stage_at_once_agree(tmp_path: Path):
     both = [context.Process(target=_stage, args=(tmp_path / "store", results)) for _ in range(2)]
     for process in both:
         process.start()
-    first, second = results.get(timeout=60), results.get(timeout=60)
+    first, second = results.get(timeout=180), results.get(timeout=180)
     for process in both:
         process.join()
     results.close()

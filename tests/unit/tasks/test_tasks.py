@@ -5,6 +5,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -78,13 +79,17 @@ def test_a_second_task_waits_for_the_first(tmp_path: Path, capsys: pytest.Captur
 
     waiting = threading.Thread(target=second)
     waiting.start()
+    said, end = "", time.monotonic() + 60
     with engine.exclusive(session, "local"):
         inside.set()
+        while f"being changed by process {os.getpid()}" not in said:
+            assert time.monotonic() < end, said
+            time.sleep(0.02)
+            said += capsys.readouterr().err
         waiting.join(0.3)
         order.append("first")
     waiting.join()
     assert order == ["first", "second"]
-    assert f"being changed by process {os.getpid()}" in capsys.readouterr().err
 
 
 OUTPUTS = {

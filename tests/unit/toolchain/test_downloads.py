@@ -83,9 +83,9 @@ def test_a_site_without_the_file_is_named(site: Any, tmp_path: Path, progress: P
 def test_a_closed_port_is_told_at_once(tmp_path: Path, progress: Progress) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
-    with pytest.raises(WayError, match="cannot be reached") as caught:
-        download.fetch(f"http://127.0.0.1:{port}/file", tmp_path / "file", progress)
+        port = unused.getsockname()[1]  # held by us, and nobody listens
+        with pytest.raises(WayError, match="cannot be reached") as caught:
+            download.fetch(f"http://127.0.0.1:{port}/file", tmp_path / "file", progress)
     assert "let this machine reach" in caught.value.remedy
 
 
@@ -105,7 +105,7 @@ def test_a_site_that_never_answers_is_given_up(
         started = time.monotonic()
         with pytest.raises(WayError, match="cannot be reached"):
             download.fetch(f"http://127.0.0.1:{address[1]}/file", tmp_path / "file", progress)
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 30  # the kernel alone would try for two minutes
         for one in waiting:
             one.close()
 
