@@ -127,6 +127,8 @@ def server_args(
     }
     if gpu is not None:
         args["gpu"] = gpu
+    if settings.kubernetes.image_pull_secret is not None:
+        args["image_pull_secret"] = settings.kubernetes.image_pull_secret
     scaling = None if revision.fixed else scaling_args(wanted, planned)
     if scaling is not None:
         args["scaling"] = scaling
@@ -150,6 +152,8 @@ def _store_args(settings: Settings, plan: Plan, sources: Mapping[str, str], imag
     }
     if settings.kubernetes.storage_class is not None:
         args["storage_class"] = settings.kubernetes.storage_class
+    if settings.kubernetes.image_pull_secret is not None:
+        args["image_pull_secret"] = settings.kubernetes.image_pull_secret
     if settings.kubernetes.hub_token is not None:
         section = pulumi.Config("berth").require_secret_object("kubernetes")
         args["hub_token"] = section.apply(lambda values: str(values["hub_token"]))
@@ -175,6 +179,8 @@ def _gateway_args(settings: Settings, plan: Plan, images: Images, peers_key: pul
         "peers_key": peers_key,
         "priority_class": names.priority_class(space, Role.GATEWAY),
     }
+    if settings.kubernetes.image_pull_secret is not None:
+        args["image_pull_secret"] = settings.kubernetes.image_pull_secret
     if wanted.certificate is not None:
         args["certificate"] = wanted.certificate
     return args

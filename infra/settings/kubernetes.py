@@ -70,6 +70,11 @@ class Kubernetes(Section):
         Annotated[str, text(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", "is not a storage class's name")] | None
     ) = None
     """Class of the volume that holds the weights. Default: the cluster's own."""
+    image_pull_secret: Annotated[str, text(_SUBDOMAIN, "is not a Secret's name")] | None = Field(
+        default=None, examples=["registry"]
+    )
+    """Name of a Secret of type kubernetes.io/dockerconfigjson in the stack's namespace, for images of a registry that
+    asks who pulls. Default: none, the nodes may pull."""
     hub_token: Secret | None = None
     """Token for models behind a licence on the Hugging Face hub, encrypted:
     pulumi config set --secret --path berth:kubernetes.hub_token. Default: none."""

@@ -51,6 +51,9 @@ class GatewayArgs(TypedDict):
     peers_key: NotRequired[pulumi.Input[str]]
     """32 random bytes in hexadecimal, the same for all pods and all runs (`KeptSecret`); secret. Default: pods do not
     tell each other their picks."""
+    image_pull_secret: NotRequired[str]
+    """Name of a Secret of type kubernetes.io/dockerconfigjson in the namespace, by which images are pulled. Default:
+    the nodes' own credentials."""
     cpu_millis: NotRequired[int]
     """Requested processor of one pod, in thousandths of a core. Default: 500 for each worker thread."""
     priority_class: NotRequired[str]
@@ -146,6 +149,7 @@ def _front(name: str, args: GatewayArgs) -> Front:
         peers=args.get("peers_key") is not None,
         cpu_millis=int(args["cpu_millis"]) if "cpu_millis" in args else None,
         priority_class=args.get("priority_class"),
+        image_pull_secret=args.get("image_pull_secret"),
         service_type=args.get("service_type") or "LoadBalancer",
         service_annotations=args.get("service_annotations") or {},
     )

@@ -54,6 +54,7 @@ class Front:
     cpu_millis: int | None = None
     """Requested processor of one pod; None: half a core for each worker thread."""
     priority_class: str | None = None
+    image_pull_secret: str | None = None
     service_type: str = "LoadBalancer"
     service_annotations: Mapping[str, str] = field(default_factory=dict)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.components.kubernetes.gateway_config import ADMIN_PORT, LINGER_SECONDS, NOTICE_SECONDS, Front
+from infra.components.kubernetes.image_pull import image_pull
 from infra.components.kubernetes.names import GATEWAY_METRICS_PORT, GATEWAY_PORT, GATEWAY_TLS_PORT, PEERS_PORT
 from serving import gateway
 from serving.gateway.metrics import LIVE_PATH, STARTED_PATH
@@ -71,6 +72,7 @@ def _pod(front: Front, image: Any) -> Manifest:
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         **({"priorityClassName": front.priority_class} if front.priority_class else {}),
+        **image_pull(front.image_pull_secret),
         # preStop waits for the streams; what is left of this is for Envoy, which stops at once.
         "terminationGracePeriodSeconds": drain_seconds(front) + 30,
         "securityContext": {

@@ -81,7 +81,7 @@ class ModelStore(pulumi.ComponentResource):
         self, source: StagedSourceArgs, claim: str, needed: list[pulumi.Resource], *, token: bool
     ) -> k8s.batch.v1.Job:
         name = manifests.job_name(claim, source["source"])
-        image = source.get("image", self._args["image"])
+        image, puller = source.get("image", self._args["image"]), self._args.get("image_pull_secret")
         patience = f"{manifests.deadline_seconds(int(source['bytes'])) + manifests.PATIENCE_SECONDS}s"
         options = pulumi.ResourceOptions(
             depends_on=needed,
@@ -91,7 +91,7 @@ class ModelStore(pulumi.ComponentResource):
         return k8s.batch.v1.Job(
             f"{self._name}-{name}",
             metadata=self._metadata(name, {"berth.dev/source": source["source"], "pulumi.com/replaceUnready": "true"}),
-            spec=manifests.job(source, image, claim, self._labels(), token=token),
+            spec=manifests.job(source, image, claim, self._labels(), token=token, image_pull_secret=puller),
             opts=pulumi.ResourceOptions.merge(self._child, options),
         )
 

@@ -35,5 +35,8 @@ class ModelStoreArgs(TypedDict):
     storage_class: NotRequired[str]
     """Class of the volume, which must offer ReadWriteMany. Another class is another volume, staged anew before the
     servers move to it. Default: the cluster's own."""
+    image_pull_secret: NotRequired[str]
+    """Name of a Secret of type kubernetes.io/dockerconfigjson in the namespace, by which images are pulled. Default:
+    the nodes' own credentials."""
     hub_token: NotRequired[pulumi.Input[str]]
     """Token for the Hugging Face hub; kept in a Secret that only Jobs for hf:// mount. Default: none."""

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from infra.components.kubernetes.image_pull import image_pull
 from infra.components.kubernetes.model_store_args import StagedSourceArgs
 from infra.components.kubernetes.network import dns, tcp
 
@@ -70,7 +71,15 @@ def claim(size_bytes: int, storage_class: str | None) -> Manifest:
     }
 
 
-def job(source: StagedSourceArgs, image: str, claim_name: str, labels: Mapping[str, str], *, token: bool) -> Manifest:
+def job(
+    source: StagedSourceArgs,
+    image: str,
+    claim_name: str,
+    labels: Mapping[str, str],
+    *,
+    token: bool,
+    image_pull_secret: str | None = None,
+) -> Manifest:
     """Spec of the Job."""
     return {
         "backoffLimit": 4,
@@ -84,7 +93,10 @@ def job(source: StagedSourceArgs, image: str, claim_name: str, labels: Mapping[s
         },
         "template": {
             "metadata": {"labels": {**labels}},
-            "spec": _pod(source, image, claim_name, token=token and source["source"].startswith("hf://")),
+            "spec": {
+                **_pod(source, image, claim_name, token=token and source["source"].startswith("hf://")),
+                **image_pull(image_pull_secret),
+            },
         },
     }
 

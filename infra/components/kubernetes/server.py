@@ -74,6 +74,7 @@ class Server:
     priority_class: str
     gateway: Peer
     prometheus: Peer
+    image_pull_secret: str | None = None
     pod_annotations: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -118,6 +119,7 @@ class Server:
             priority_class=args.get("priority_class", ""),
             gateway=_peer(args.get("gateway"), Role.GATEWAY),
             prometheus=_peer(args.get("prometheus"), Role.PROMETHEUS),
+            image_pull_secret=args.get("image_pull_secret"),
             pod_annotations=dict(args.get("pod_annotations", {})),
         )
         try:

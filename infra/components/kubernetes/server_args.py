@@ -116,5 +116,8 @@ class ModelServerArgs(TypedDict):
     """Who may send requests. Default: the kit's gateway in the same namespace."""
     prometheus: NotRequired[ServerPeerArgs]
     """Who may read metrics. Default: the kit's Prometheus in the same namespace."""
+    image_pull_secret: NotRequired[str]
+    """Name of a Secret of type kubernetes.io/dockerconfigjson in the namespace, by which images are pulled. Default:
+    the nodes' own credentials."""
     pod_annotations: NotRequired[dict[str, str]]
     """Further annotations of the pods. A change of them rolls the pods."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from infra.components.kubernetes import names
+from infra.components.kubernetes.image_pull import image_pull
 from infra.components.kubernetes.labels import REVISION
 from infra.components.kubernetes.rollout import revision
 from infra.components.kubernetes.server import Server
@@ -75,6 +76,7 @@ def _pod(server: Server, command: Sequence[str], *, serves: bool) -> dict[str, A
         # Neither the API nor the addresses of other Services are a model server's business.
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
+        **image_pull(server.image_pull_secret),
         "terminationGracePeriodSeconds": server.engine.drain.grace_seconds,
         "securityContext": {
             "runAsNonRoot": True,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from infra.cluster import ApiError, Client, ClusterError
 from infra.planning import Plan
-from infra.platforms.kubernetes_checks import access, certificate, devices, namespace, quota, rights, server, storage
+from infra.platforms.kubernetes_checks import access, devices, namespace, quota, rights, secrets, server, storage
 from infra.platforms.kubernetes_checks.finding import CONTEXT, Finding, note
 from infra.settings import Problem, Settings, SettingsError
 
@@ -82,7 +82,7 @@ def _all(client: Client, settings: Settings, plan: Plan) -> Iterator[Finding]:
         "GPU nodes": lambda: devices.devices(client, settings, plan),
         "quotas": lambda: quota.quotas(client, settings, plan),
         "storage": lambda: storage.storage(client, settings),
-        "the certificate": lambda: certificate.certificate(client, settings),
+        "Secrets": lambda: secrets.secrets(client, settings),
         "the namespace": lambda: namespace.namespace(client, settings),
     }
     for what, look in checks.items():

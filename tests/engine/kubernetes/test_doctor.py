@@ -414,10 +414,23 @@ def test_a_certificate_must_be_one(api: Client, stack: Stack, claimed: Any) -> N
     name = claimed({"app.kubernetes.io/managed-by": "berth", "berth.dev/stack": STACK})
     stack.write(namespace=name, certificate="api-tls")
     (note,) = stack.notes()
-    assert f"gateway.certificate: 'api-tls' is not in namespace {name} yet, and the gateway's pods wait for it" in note
+    assert f"gateway.certificate: 'api-tls' is not in namespace {name} yet, and pods wait for it" in note
+    assert "have cert-manager make it" in note
     api.create({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "api-tls", "namespace": name}})
     (problem,) = stack.problems()
     assert "'api-tls' is a Secret of type Opaque; one of type kubernetes.io/tls is needed" in problem
+
+
+@pytest.mark.usefixtures("shared")
+def test_a_secret_for_images_must_be_one(api: Client, stack: Stack, claimed: Any) -> None:
+    name = claimed({"app.kubernetes.io/managed-by": "berth", "berth.dev/stack": STACK})
+    stack.write(namespace=name, image_pull_secret="registry")  # noqa: S106 - a name
+    (note,) = stack.notes()
+    assert f"kubernetes.image_pull_secret: 'registry' is not in namespace {name} yet" in note
+    assert f"--namespace {name} create secret docker-registry registry --docker-server" in note
+    api.create({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "registry", "namespace": name}})
+    (problem,) = stack.problems()
+    assert "is a Secret of type Opaque; one of type kubernetes.io/dockerconfigjson is needed" in problem
 
 
 @pytest.mark.usefixtures("shared")

@@ -93,6 +93,22 @@ def test_no_cluster_is_asked(root: Path, monkeypatch: pytest.MonkeyPatch, files:
     assert render.files(root, "dev") == files
 
 
+def test_all_pods_pull_with_the_secret_that_the_stack_file_names(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root, tmp_path / "checkout")
+    file = tmp_path / "checkout/stacks/Pulumi.dev.yaml"
+    document = yaml.safe_load(file.read_text())
+    document["config"]["berth:kubernetes"]["image_pull_secret"] = "registry"  # noqa: S105 - a name
+    file.write_text(yaml.safe_dump(document))
+    made = objects(render.files(tmp_path / "checkout", "dev"))
+    pods = {
+        f"{item['kind']}/{item['metadata']['name']}": item["spec"]["template"]["spec"]
+        for item in made
+        if "template" in item.get("spec", {})
+    }
+    assert {name.partition("/")[0] for name in pods} == {"Deployment", "Job"}
+    assert all(pod["imagePullSecrets"] == [{"name": "registry"}] for pod in pods.values()), pods
+
+
 def test_images_that_are_not_pinned_stop_it_with_the_way_to_pin_them(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "stacks", tmp_path / "stacks")
     (tmp_path / "images").mkdir()
