@@ -10,6 +10,8 @@ from tests.drills.harness import Drill, Outcome, model, until
 from tests.support.history import Call
 
 STREAMS = 20
+OVER_BUDGET = "cluster.chat.upstream_rq_retry_overflow"
+"""Second attempts that were not made, as too many others were under way: the slower the machine, the more are."""
 
 
 def test_d1_a_killed_backend_cuts_its_own_streams_visibly_and_no_other(drill: Drill) -> None:
@@ -23,6 +25,7 @@ def test_d1_a_killed_backend_cuts_its_own_streams_visibly_and_no_other(drill: Dr
         killed = time.monotonic()
         victim.process.wait()
         load.ended(streams=2 * STREAMS, short=100)
+    over_budget = int(gate.admin.stats(f"^{OVER_BUDGET}$")[OVER_BUDGET])
     own = drill.journal().begun_at("victim")
     failed = load.mine().failures()
     cut = [call for call in failed if call.stream]
@@ -32,7 +35,7 @@ def test_d1_a_killed_backend_cuts_its_own_streams_visibly_and_no_other(drill: Dr
     assert all(call.outcome is Outcome.CUT for call in cut)
     hung = [call for call in cut if call.ended - killed > 5]
     assert not hung, f"their clients learned of it late: {hung}"
-    assert len(short) <= 1, short
+    assert len(short) <= 1 + over_budget, short
     fresh = load.mine().where(lambda call: call.sent > killed + 2)
     assert not fresh.failures()
     drill.note(
@@ -42,7 +45,7 @@ def test_d1_a_killed_backend_cuts_its_own_streams_visibly_and_no_other(drill: Dr
 
 
 def test_d2_a_frozen_backend_hangs_nobody_and_is_left_alone_until_it_moves_again(drill: Drill) -> None:
-    silence = 3.0
+    silence = 5.0
     gate = drill.gateway(model(timeouts=Timeouts(first_token=silence, idle=silence)))
     victim, other = drill.engine("victim"), drill.engine("other")
     drill.join(gate, victim, other)
@@ -67,7 +70,7 @@ def test_d2_a_frozen_backend_hangs_nobody_and_is_left_alone_until_it_moves_again
     assert {call.id for call in failed} <= at_victim | _unanswered(load.mine().calls, frozen, ejected)
     assert not [call for call in failed if call.sent > ejected], "it got calls after its ejection"
     waited = [call.ended - max(call.last, call.sent) for call in failed]
-    assert min(waited) > silence - 0.5, "clients were given up too early"
+    assert min(waited) > silence - 1.5, "clients were given up too early"
     assert max(waited) < silence + 5, "clients hung"
     drill.note(
         f"out of rotation after {ejected - frozen:.1f} s; {len(failed)} calls given up after "
@@ -97,13 +100,11 @@ def test_d4_load_leaves_a_slow_backend_and_nothing_is_asked_twice(drill: Drill, 
     assert share < 1 / 6, f"{share:.0%} still go to the slow one of three; by turns it would be 33 %"
     ratio = journal.count("asked").total() / len(load.mine().calls)
     assert ratio <= 1.2, f"{ratio:.2f} requests at the engines for each of a client"
-    seen = _ttft_sum(gate.admin.metrics())
-    assert seen > 1500, "the slow first tokens show in the statistics"
+    until(lambda: _ttft_sum(gate.admin.metrics()) > 1500, "the slow first tokens show in the statistics")
     drill.note(f"the slow backend's share {share:.1%}; {ratio:.2f} requests at engines per client's request")
 
 
 def _ttft_sum(metrics: str) -> float:
     """Milliseconds of waiting for first tokens that the gateway has counted."""
     lines = [line for line in metrics.splitlines() if line.startswith("envoy_berth_ttft_ms_sum")]
-    assert lines, "no distribution of first-token times"
-    return float(lines[0].rsplit(" ", 1)[1])
+    return float(lines[0].rsplit(" ", 1)[1]) if lines else 0.0

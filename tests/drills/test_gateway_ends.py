@@ -36,7 +36,8 @@ def test_d8_a_crashed_gateway_fails_its_streams_visibly_and_comes_back(drill: Dr
     crashed = a.mine().where(lambda call: call.url == first_url and call.sent < killed)
     cut = crashed.of(Outcome.CUT)
     assert {call.id for call in cut} >= flowing & {call.id for call in crashed.failures()}
-    assert len([call for call in cut if call.stream]) >= STREAMS - 2, "streams that flowed when it died"
+    assert flowing
+    assert len([call for call in cut if call.stream]) >= len(flowing) - 2, "streams that flowed when it died"
     late = [call for call in crashed.failures() if call.ended - killed > 5]
     assert not late, f"their clients learned of it late: {late}"
     assert not a.mine().where(lambda call: call.sent > killed and call.url == second_url).failures()
@@ -70,7 +71,7 @@ def test_d9_a_drained_gateway_cuts_nothing(drill: Drill) -> None:
         draining = threading.Thread(target=lambda: left.append(drain(gate.admin, patience=60)))
         draining.start()
         until(lambda: gate.call("GET", "/healthz", key=None).status == 503, "load balancers are told")
-        assert active_streams(gate.admin) == STREAMS
+        until(lambda: active_streams(gate.admin) == STREAMS, "all are open, and the question above is over")
         with drill.load(gate, name="late", streams=5, rate=0, once=True) as late:
             late.ended(streams=5)
         drill.release()

@@ -17,27 +17,28 @@ from tests.gateway.harness import Gateway
 from tests.support.history import Call
 from tests.support.load import Load
 
-HEADER_SECONDS, BODY_SECONDS, IDLE_SECONDS, CAP = 2, 3, 3, 200
+HEADER_SECONDS, BODY_SECONDS, IDLE_SECONDS, CAP = 2, 3, 8, 200
 ROUNDS = 4
-"""Times of peace and of attack, in turn: what else the machine does falls on both alike."""
+"""Times of peace and of attack, in turn. What else the machine does only ever adds to some of them, so the best of the
+one is compared with the best of the other; what an attack does shows in each of its times."""
 JITTER = 0.015
-"""Seconds that the p95 of a few hundred calls moves by itself on two cores."""
+"""Seconds that the p95 of 150 calls moves by itself on two cores."""
 
 
 def test_d3_slow_senders_are_timed_out_and_the_others_do_not_notice(drill: Drill) -> None:
     gate = drill.gateway(header_seconds=HEADER_SECONDS, body_seconds=BODY_SECONDS, max_connections=CAP)
     drill.join(gate, drill.engine("one"), drill.engine("two"))
-    calm: list[Call] = []
-    attacked: list[Call] = []
+    calm: list[float] = []
+    attacked: list[float] = []
     with drill.load(gate, streams=20) as load:
         load.ended(streams=20, short=50)
         for _ in range(ROUNDS):
-            calm += _calls(load, 150)
+            calm.append(_p95(_calls(load, 150)))
             with _slow_clients(gate, "senders") as slow:
-                attacked += _calls(load, 150)
+                attacked.append(_p95(_calls(load, 150)))
                 assert Counter(_statuses(slow)) == {408: 2 * SLOW}
     assert not load.mine().failures(), "a well-behaved client noticed"
-    before, during = _p95(calm), _p95(attacked)
+    before, during = min(calm), min(attacked)
     drill.note(
         f"{ROUNDS * 2 * SLOW} slow senders got 408; p95 of short calls {1000 * before:.1f} ms before, "
         f"{1000 * during:.1f} ms during"

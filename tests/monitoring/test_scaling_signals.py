@@ -13,7 +13,7 @@ from infra.components.kubernetes.scaling_args import ScalingArgs
 from serving.gateway import Hold
 from tests.fakes.engine import FakeEngine
 from tests.fakes.keda.signals import SignalError, Trigger, ask_prometheus, value_of
-from tests.gateway.harness import gateway, model, until
+from tests.gateway.harness import HELD, gateway, model, until
 from tests.support.scraper import scraper
 
 WAITING = "tgi_queue_size"
@@ -73,8 +73,7 @@ def test_signals_through_a_models_sleep_work_and_loss(tmp_path: Path) -> None:
         prometheus.scrape([first, second], {})
         signals.becomes(demand=0, queue=0, activity=0)
 
-        slow = {"first_ms": 6000}
-        waiting = [clients.submit(gate.chat, f"{n}", fake=slow) for gate in (first, second) for n in range(3)]
+        waiting = [clients.submit(gate.chat, f"{n}", **HELD) for gate in (first, second) for n in range(3)]
         signals.becomes(demand=6, queue=0, activity=0)
 
         engine = Engine().start()
@@ -89,6 +88,7 @@ def test_signals_through_a_models_sleep_work_and_loss(tmp_path: Path) -> None:
             # One gateway is not scraped any more: what it last said counts, since its clients are still there.
             second.process.kill()
             second.killed = True
+            engine.released = True
             assert [answer.result().status for answer in waiting[:3]] == [200] * 3
             signals.becomes(demand=3)
             prometheus.scrape([first], {"chat": [engine.port]})  # its pod is gone for good
