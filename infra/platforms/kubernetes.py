@@ -24,6 +24,7 @@ from infra.platforms.base import Outputs, endpoints
 from infra.platforms.devices import GPU, gpu_args, node_labels, quota
 from infra.platforms.gateway import gateway_spec, private
 from infra.platforms.images import Images
+from infra.platforms.kubernetes_checks import Standing
 from infra.platforms.revisions import Revision, revisions
 from infra.platforms.scaling import scaling_args
 from infra.providers.kept_secret import KeptSecret
@@ -45,6 +46,7 @@ class KubernetesPlatform:
             pulumi.log.warn(str(found))
         images = Images.of(plan, Path(pulumi.get_root_directory()))
         sources = weights.pinned(settings)
+        standing = kubernetes_checks.standing(settings)
 
         cluster = pulumi.ResourceOptions(providers={"kubernetes": _provider(settings)})
         pools = [
@@ -57,11 +59,11 @@ class KubernetesPlatform:
             {"name": settings.kubernetes.namespace, "stack": settings.stack, "gpu_quota": quota(settings, plan)},
             cluster,
         )
-        store = ModelStore("models", _store_args(settings, plan, sources, images), _after(cluster, space))
+        store = ModelStore("models", _store_args(settings, plan, sources, images, standing), _after(cluster, space))
         servers = [
             ModelServer(
                 revision.server,
-                server_args(settings, model, revision, sources[revision.source], images),
+                server_args(settings, model, revision, sources[revision.source], images, standing),
                 # Each waits for its own weights alone.
                 _after(cluster, space, *pools, store.jobs[sources[revision.source]]),
             )
@@ -91,7 +93,7 @@ def public_url(settings: Settings) -> str:
 
 
 def server_args(
-    settings: Settings, planned: ModelPlan, revision: Revision, source: str, images: Images
+    settings: Settings, planned: ModelPlan, revision: Revision, source: str, images: Images, standing: Standing
 ) -> ModelServerArgs:
     """One revision of a model. `source` is pinned."""
     wanted, space = settings.models[planned.model], settings.kubernetes.namespace
@@ -132,11 +134,14 @@ def server_args(
     scaling = None if revision.fixed else scaling_args(wanted, planned)
     if scaling is not None:
         args["scaling"] = scaling
-        args["replicas"] = {"min": scaling["min"], "max": scaling["max"], "initial": revision.replicas}
+        most = max(revision.replicas, standing.replicas.get(revision.server, 0))
+        args["replicas"] = {"min": scaling["min"], "max": scaling["max"], "initial": min(most, scaling["max"])}
     return args
 
 
-def _store_args(settings: Settings, plan: Plan, sources: Mapping[str, str], images: Images) -> ModelStoreArgs:
+def _store_args(
+    settings: Settings, plan: Plan, sources: Mapping[str, str], images: Images, standing: Standing
+) -> ModelStoreArgs:
     staged: list[StagedSourceArgs] = [
         {"source": sources[revision.source], "bytes": model.weights_bytes}
         for model in plan.models
@@ -148,8 +153,10 @@ def _store_args(settings: Settings, plan: Plan, sources: Mapping[str, str], imag
         "image": images.loader,
         "sources": staged,
         # A claim cannot shrink, whatever is left out of the stack.
-        "size_bytes": claim_bytes(distinct(staged), kubernetes_checks.volume_bytes(settings)),
+        "size_bytes": claim_bytes(distinct(staged), standing.volume_bytes),
     }
+    if standing.sources is not None:
+        args["served"] = list(standing.sources)
     if settings.kubernetes.storage_class is not None:
         args["storage_class"] = settings.kubernetes.storage_class
     if settings.kubernetes.image_pull_secret is not None:

@@ -45,6 +45,13 @@ def _parser() -> argparse.ArgumentParser:
     staging.add_argument(
         "--minilm", type=Path, metavar="DIR", help="folder of the MiniLM weights, staged with the kit's"
     )
+    staging.add_argument(
+        "--keep",
+        action="append",
+        metavar="SOURCE",
+        help="where a source with a scheme does not fit, remove weights of all others but those of this one and of the "
+        "sources staged (may be repeated; default: nothing is removed)",
+    )
     staging.add_argument("--bytes", type=int, metavar="N", help="refuse a source with a scheme that has more")
     verifying = commands.add_parser(
         "verify", help="compare stored models with their manifests: all of the small files and samples of large ones"
@@ -62,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
 def _stage(options: argparse.Namespace) -> int:
     for source in options.sources:
         if "://" in source:
-            found = _stage_source(source, options.root, options.bytes)
+            found = _stage_source(source, options)
             print(found.relative_to(options.root))  # noqa: T201 - a command's output
         else:
             print(stage(Path(source), options.root, report=_say))  # noqa: T201 - a command's output
@@ -72,11 +79,12 @@ def _stage(options: argparse.Namespace) -> int:
     return 0
 
 
-def _stage_source(source: str, root: Path, most_bytes: int | None) -> Path:
+def _stage_source(source: str, options: argparse.Namespace) -> Path:
     parsed = parse(source)
     if isinstance(parsed, KitModel):
-        return stage_kit_model(parsed, root, report=_say)
-    return stage_source(source, root, most_bytes=most_bytes, report=_say)
+        return stage_kit_model(parsed, options.root, report=_say)
+    keep = None if options.keep is None else [*options.keep, *options.sources]
+    return stage_source(source, options.root, most_bytes=options.bytes, keep=keep, report=_say)
 
 
 def _verify(options: argparse.Namespace) -> int:

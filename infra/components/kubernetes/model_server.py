@@ -26,7 +26,9 @@ class ModelServer(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: ModelServerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         server = Server.parse(name, args)
-        super().__init__("berth:index:ModelServer", name, {**args}, opts)
+        # `initial` is for a workload that is being made. Kept with the others it would make a change of each scaling.
+        replicas = {key: value for key, value in args["replicas"].items() if key != "initial"}
+        super().__init__("berth:index:ModelServer", name, {**args, "replicas": replicas}, opts)
         child = child_of(self, opts)
         account = make(name, server_objects.service_account(server), child)
         policy = make(name, server_objects.network_policy(server), child)

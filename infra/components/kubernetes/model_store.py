@@ -27,7 +27,10 @@ class ModelStore(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: ModelStoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         token = pulumi.Output.secret(args["hub_token"]) if "hub_token" in args else None
-        inputs = {**args, "hub_token": token} if token is not None else {**args}
+        # `served` is for Jobs that are being made. Kept with the others it would make a change after each deployment.
+        inputs = {key: value for key, value in args.items() if key != "served"}
+        if token is not None:
+            inputs["hub_token"] = token
         super().__init__("berth:index:ModelStore", name, inputs, opts)
         self._name, self._args, self._child = name, args, child_of(self, opts)
         claim = manifests.claim_name(args.get("storage_class"))
@@ -90,10 +93,16 @@ class ModelStore(pulumi.ComponentResource):
         )
         return k8s.batch.v1.Job(
             f"{self._name}-{name}",
-            metadata=self._metadata(name, {"berth.dev/source": source["source"], "pulumi.com/replaceUnready": "true"}),
-            spec=manifests.job(source, image, claim, self._labels(), token=token, image_pull_secret=puller),
+            metadata=self._metadata(name, {manifests.SOURCE: source["source"], "pulumi.com/replaceUnready": "true"}),
+            spec=manifests.job(
+                source, image, claim, self._labels(), token=token, keep=self._kept(), image_pull_secret=puller
+            ),
             opts=pulumi.ResourceOptions.merge(self._child, options),
         )
+
+    def _kept(self) -> list[str]:
+        served = self._args.get("served")
+        return [] if served is None else sorted({*served, *(source["source"] for source in self._args["sources"])})
 
     def _labels(self) -> dict[str, str]:
         return labels(Role.STORE, self._name, self._args["stack"])

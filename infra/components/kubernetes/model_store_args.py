@@ -27,7 +27,10 @@ class ModelStoreArgs(TypedDict):
     image: str
     """Image with `python -m serving.store`, by digest. Another image stages nothing again."""
     sources: list[StagedSourceArgs]
-    """What is staged. One that is left out later stays on the volume."""
+    """What is staged. One that is left out later stays on the volume, until another one finds no room."""
+    served: NotRequired[list[str]]
+    """Further sources whose weights servers may still read, such as those of the deployment before: weights of no other
+    source are needed, so they make room for one that does not fit. Default: nothing is ever removed."""
     size_bytes: NotRequired[int]
     """Size of the volume. Default: the sources and room for another version of the largest, in powers of two."""
     existing_bytes: NotRequired[int]

@@ -10,6 +10,8 @@ from infra.components.kubernetes.network import dns, tcp
 
 Manifest = dict[str, Any]
 
+SOURCE = "berth.dev/source"
+"""Annotation of a Job: the text of its source."""
 ROOT = "/models"
 """Where a stager has the volume."""
 SERVICE_ACCOUNT = "model-store"
@@ -78,9 +80,10 @@ def job(
     labels: Mapping[str, str],
     *,
     token: bool,
+    keep: Sequence[str] = (),
     image_pull_secret: str | None = None,
 ) -> Manifest:
-    """Spec of the Job."""
+    """Spec of the Job. With `keep`, weights of no other sources are needed any more."""
     return {
         "backoffLimit": 4,
         "activeDeadlineSeconds": deadline_seconds(int(source["bytes"])),
@@ -94,7 +97,7 @@ def job(
         "template": {
             "metadata": {"labels": {**labels}},
             "spec": {
-                **_pod(source, image, claim_name, token=token and source["source"].startswith("hf://")),
+                **_pod(source, image, claim_name, keep, token=token and source["source"].startswith("hf://")),
                 **image_pull(image_pull_secret),
             },
         },
@@ -111,7 +114,7 @@ def network_policy(selector: Mapping[str, str]) -> Manifest:
     }
 
 
-def _pod(source: StagedSourceArgs, image: str, claim_name: str, *, token: bool) -> Manifest:
+def _pod(source: StagedSourceArgs, image: str, claim_name: str, keep: Sequence[str], *, token: bool) -> Manifest:
     volumes: list[Manifest] = [
         {"name": "models", "persistentVolumeClaim": {"claimName": claim_name}},
         {"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}},
@@ -132,7 +135,10 @@ def _pod(source: StagedSourceArgs, image: str, claim_name: str, *, token: bool) 
         "name": "stage",
         "image": image,
         "command": ["python", "-m", "serving.store", "stage", source["source"]],
-        "args": ["--root", ROOT, "--bytes", str(most_bytes(int(source["bytes"])))],
+        "args": [
+            *("--root", ROOT, "--bytes", str(most_bytes(int(source["bytes"])))),
+            *(part for kept in keep for part in ("--keep", kept)),
+        ],
         "env": [{"name": name, "value": value} for name, value in sorted(variables.items())],
         "resources": {
             "requests": {"cpu": "1", "memory": str(MEMORY_BYTES), "ephemeral-storage": "1Gi"},

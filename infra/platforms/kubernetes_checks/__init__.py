@@ -4,7 +4,8 @@
 """
 
 from infra.platforms.kubernetes_checks.access import client_of
-from infra.platforms.kubernetes_checks.check import Report, check, refuse, volume_bytes, without_cluster
+from infra.platforms.kubernetes_checks.check import Report, check, refuse, standing, without_cluster
 from infra.platforms.kubernetes_checks.nodes import nodes_to_plan_with
+from infra.platforms.kubernetes_checks.standing import Standing
 
-__all__ = ["Report", "check", "client_of", "nodes_to_plan_with", "refuse", "volume_bytes", "without_cluster"]
+__all__ = ["Report", "Standing", "check", "client_of", "nodes_to_plan_with", "refuse", "standing", "without_cluster"]

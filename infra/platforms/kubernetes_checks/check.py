@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from infra.cluster import ApiError, Client, ClusterError
 from infra.planning import Plan
 from infra.platforms.kubernetes_checks import access, devices, namespace, quota, rights, secrets, server, storage
+from infra.platforms.kubernetes_checks import standing as stood
 from infra.platforms.kubernetes_checks.finding import CONTEXT, Finding, note
+from infra.platforms.kubernetes_checks.standing import Standing
 from infra.settings import Problem, Settings, SettingsError
 
 
@@ -64,13 +66,13 @@ def refuse(settings: Settings, plan: Plan, environment: Mapping[str, str] = os.e
     return report.notes
 
 
-def volume_bytes(settings: Settings, environment: Mapping[str, str] = os.environ) -> int:
-    """What the claim of the stack's weights asks for, as a claim cannot shrink; 0 where there is none yet."""
+def standing(settings: Settings, environment: Mapping[str, str] = os.environ) -> Standing:
+    """What of the stack stands already; nothing where no cluster is looked at."""
     client = None if _without.get() else access.connect(settings, environment)
     if client is None or isinstance(client, Finding):
-        return 0
+        return Standing()
     with client:
-        return storage.claimed_bytes(client, settings)
+        return stood.standing(client, settings)
 
 
 def _all(client: Client, settings: Settings, plan: Plan) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ import errno
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from serving.store.plain import chosen
 from serving.store.plain.checksums import hashed, sample
 from serving.store.plain.origin import Origin, Remote
 from serving.store.plain.record import Record, StoredFile
+from serving.store.plain.unused import make_room
 from serving.store.plain.verifying import verify_plain
 from serving.store.plain.workplace import Workplace, size
 
@@ -22,18 +23,26 @@ _TRANSFERS = 8
 Report = Callable[[str], None]
 
 
-def stage_source(source: str, root: Path, *, most_bytes: int | None = None, report: Report | None = None) -> Path:
+def stage_source(
+    source: str,
+    root: Path,
+    *,
+    most_bytes: int | None = None,
+    keep: Collection[str] | None = None,
+    report: Report | None = None,
+) -> Path:
     """Puts the weights of a hub, bucket or folder source under `root`; their folder, `root/location(source)`.
 
     Staging what is staged costs a quick look; a damaged version is mended; an interrupted one is continued. A reader
-    sees a whole version or none. A source of more than `most_bytes` is refused before anything is fetched. Raises
+    sees a whole version or none. A source of more than `most_bytes` is refused before anything is fetched. Where it
+    does not fit on the volume, versions of other sources than those in `keep` are removed; None: nothing is. Raises
     StoreError, RefusedError when trying again is in vain.
     """
     say = report or (lambda _: None)
     workplace = Workplace(root, location(source), say)
     try:
         with workplace.alone():
-            return _Staging(source, workplace, most_bytes, say).run()
+            return _Staging(source, workplace, most_bytes, keep, say).run()
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             free = size(shutil.disk_usage(root).free)
@@ -47,9 +56,16 @@ def stage_source(source: str, root: Path, *, most_bytes: int | None = None, repo
 class _Staging:
     """One source on its way."""
 
-    def __init__(self, source: str, workplace: Workplace, most_bytes: int | None, report: Report) -> None:
+    def __init__(
+        self,
+        source: str,
+        workplace: Workplace,
+        most_bytes: int | None,
+        keep: Collection[str] | None,
+        report: Report,
+    ) -> None:
         self._source, self._workplace = source, workplace
-        self._most_bytes, self._report = most_bytes, report
+        self._most_bytes, self._keep, self._report = most_bytes, keep, report
         self._done: dict[str, StoredFile] = {}
         self._states: dict[str, str] = {}
 
@@ -125,6 +141,8 @@ class _Staging:
             )
         folder = self._workplace.folder
         missing = sum(file.bytes for file in wanted if not (folder / file.path).exists())
+        if self._keep is not None:
+            make_room(self._workplace, missing, {location(kept) for kept in (*self._keep, self._source)}, self._report)
         self._workplace.check_room(missing, f"staging {self._source}")
 
     def _forget_others(self, wanted: Sequence[Remote]) -> None:

@@ -3,13 +3,14 @@
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import tempfile
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from serving.store.errors import RefusedError, StoreError
 
-_FOLDER = ".staging"
+_FOLDER, _GONE = ".staging", ".gone-"
 _SPARE_BYTES = 64 * 2**20
 """Left free, besides a hundredth of what is fetched: file systems need room for themselves."""
 
@@ -59,15 +60,33 @@ class Workplace:
                 "done; use a class with a POSIX file system, such as EFS, FSx, CephFS or NFS"
             ) from None
 
+    def has_room(self, needed: int) -> bool:
+        """Whether `needed` bytes more fit on the volume."""
+        return free_bytes(self.root) >= _with_spare(needed)
+
     def check_room(self, needed: int, what: str) -> None:
-        """Raises StoreError unless `needed` bytes more fit on the volume."""
-        free = shutil.disk_usage(self.root).free
-        asked = needed + needed // 100 + _SPARE_BYTES if needed else 0
-        if free < asked:
+        """Raises StoreError unless they fit."""
+        if not self.has_room(needed):
             raise StoreError(
-                f"{what} needs {size(asked)} on the volume at {self.root}, and {size(free)} are free; "
+                f"{what} needs {size(_with_spare(needed))} on the volume at {self.root}, and "
+                f"{size(free_bytes(self.root))} are free; "
                 "enlarge the volume's claim, or remove versions that no server uses any more"
             )
+
+    def remove(self, folder: Path) -> None:
+        """A version: out of sight in one step, then away. Another stager may be at the same."""
+        gone = Path(tempfile.mkdtemp(prefix=_GONE, dir=self._base))
+        with suppress(FileNotFoundError):
+            folder.rename(gone / folder.name)
+        shutil.rmtree(gone, ignore_errors=True)
+
+    def left_behind(self, kept: Collection[str]) -> list[Path]:
+        """What stagings at other locations than `kept`, and removals, did not end."""
+        names = {location.replace("/", "--") for location in kept}
+        folders = sorted(path for path in self._base.iterdir() if path.is_dir())
+        return [
+            path for path in folders if path.name.startswith(_GONE) or (path.name[0] != "." and path.name not in names)
+        ]
 
     def take_back(self) -> None:
         """Moves a damaged version out of sight, to be mended: what is whole in it need not be fetched again."""
@@ -100,6 +119,15 @@ def flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def free_bytes(root: Path) -> int:
+    """Of the volume."""
+    return shutil.disk_usage(root).free
+
+
+def _with_spare(needed: int) -> int:
+    return needed + needed // 100 + _SPARE_BYTES if needed else 0
 
 
 def size(count: int) -> str:

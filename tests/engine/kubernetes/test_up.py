@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 
+from infra.components.kubernetes.model_store_job import SOURCE
 from tests.support.cluster import Item, inventory
 from tests.support.cluster.timeline import ready
 from tests.support.cluster_project import TENANT_KEY, ClusterProject
-from tests.support.kubernetes_api import Client
-from tests.support.served_stack import EMBED, SPACE, addresses, instances, pods
+from tests.support.kubernetes_api import Client, Object
+from tests.support.served_stack import BGE, EMBED, LLAMA_8B, LLAMA_70B, SPACE, addresses, instances, pods
 
 
 def test_three_models_come_up_where_they_belong_and_leave_nothing(
@@ -67,3 +68,34 @@ def test_every_edit_of_the_file_does_what_it_says_and_nothing_else(
     assert api.find("v1", "Service", "chat", SPACE) is None
     assert len(pods(api, "search")) == 1
     assert {item["metadata"]["uid"] for model in ("large", "embed") for item in pods(api, model)} == kept
+
+
+def test_a_new_revision_begins_with_the_replicas_that_the_scaler_made_and_beside_the_old_weights(
+    project: ClusterProject, api: Client, until: Callable[..., None]
+) -> None:
+    project.edit("embed", rollout="blue_green", replicas={"min": 1, "max": 4})
+    project.up()
+    (first,) = deployments(api, "embed")
+    assert first["spec"]["replicas"] == 1
+
+    # As the scaler does on a busy day.
+    api.patch("apps/v1", "Deployment", first["metadata"]["name"], {"spec": {"replicas": 3}}, SPACE)
+    until("three pods", lambda: sum(map(ready, pods(api, "embed"))) == 3)
+    assert project.preview().operations() == {}
+
+    # Weights of another commit, which may take the room of those that neither it nor the replicas read.
+    commit = f"{BGE.partition('@')[0]}@{'1' * 40}"
+    project.edit("embed", source=commit)
+    project.up()
+    (second,) = deployments(api, "embed")
+    assert second["metadata"]["name"] != first["metadata"]["name"]
+    assert second["spec"]["replicas"] == 3
+    jobs = {item["metadata"]["annotations"][SOURCE]: item for item in api.items("batch/v1", "Job", SPACE)}
+    assert set(jobs) == {LLAMA_8B, LLAMA_70B, commit}
+    args = jobs[commit]["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert {args[at + 1] for at, part in enumerate(args) if part == "--keep"} == {*jobs, BGE}
+    assert project.preview().operations() == {}
+
+
+def deployments(api: Client, model: str) -> list[Object]:
+    return api.items("apps/v1", "Deployment", SPACE, labels=f"berth.dev/model={model}")

@@ -185,3 +185,10 @@ def test_a_job_may_have_an_image_of_its_own():
     own = Made(sources=[{"source": source, "bytes": 1, "image": "registry.example/local@sha256:1"}])
     assert own.container(source)["image"] == "registry.example/local@sha256:1"
     assert own.staged == {source: "store/tiny-gpt2/0123456789ab"}
+
+
+def test_a_job_may_remove_what_neither_this_deployment_nor_the_one_before_serves():
+    old = f"hf://meta-llama/Llama-3.1-8B-Instruct@{'0' * 40}"
+    args = Made(served=[old, CHAT]).container(CHAT)["args"]
+    assert [args[at + 1] for at, part in enumerate(args) if part == "--keep"] == sorted([old, CHAT, BUCKET])
+    assert "--keep" not in Made().container(CHAT)["args"], "nobody has looked at what is served"

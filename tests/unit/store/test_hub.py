@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -9,10 +10,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from serving.store import RefusedError, StoreError, location, stage_source, verify_folder
+from serving.store.manifest import FILE_NAME
 from serving.store.plain.record import Record
 from serving.store.plain.workplace import Workplace
 from tests.fakes.hub import FakeHub
@@ -172,6 +175,53 @@ def test_room_is_looked_for_before_anything_large_is_fetched(hub: FakeHub, root:
     with pytest.raises(StoreError, match=r"needs 73 MB on the volume at .*, and 20 MB are free; enlarge"):
         stage_source(hub.source, root)
     assert not hub.sent[SHARDS[0]]
+
+
+def version(root: Path, commit: str, *, size: int, age: int) -> str:
+    """Stored some seconds ago; its source."""
+    source = f"hf://acme/chat@{commit * 40}"
+    folder = root / location(source)
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors").write_bytes(bytes(size))
+    (folder / FILE_NAME).write_text("{}")
+    os.utime(folder / FILE_NAME, (time.time() - age,) * 2)
+    return source
+
+
+def test_weights_that_no_server_reads_make_room_oldest_first(hub: FakeHub, root: Path, monkeypatch: pytest.MonkeyPatch):
+    def usage(path: Path) -> object:
+        held = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+        return SimpleNamespace(free=105_000_000 - held)
+
+    monkeypatch.setattr("shutil.disk_usage", usage)
+    served = version(root, "a", size=9_000_000, age=900)
+    old, older, new = (
+        version(root, commit, size=9_000_000, age=age) for commit, age in (("b", 60), ("c", 90), ("d", 30))
+    )
+    left = root / ".staging/hf--acme--other--0123456789ab"
+    left.mkdir(parents=True)
+    (left / "model.safetensors").write_bytes(bytes(5_000_000))
+    # 64 MB are free, and 73 MB are asked for: the leftover and one version have to go.
+    said: list[str] = []
+    folder = stage_source(hub.source, root, keep=[served], report=said.append)
+    assert stored(folder) == KEPT
+    assert [(root / location(source)).exists() for source in (served, older, old, new)] == [True, False, True, True]
+    assert not left.exists()
+    assert [line for line in said if "removed" in line] == [
+        "removed .staging/hf--acme--other--0123456789ab to make room, as no server reads it: 5 MB",
+        f"removed {location(older)} to make room, as no server reads it: 9 MB",
+    ]
+
+
+def test_nothing_is_removed_unless_it_is_said_what_is_kept(hub: FakeHub, root: Path, monkeypatch: pytest.MonkeyPatch):
+    unused = version(root, "b", size=1000, age=60)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=20_000_000))
+    with pytest.raises(StoreError, match="enlarge the volume's claim"):
+        stage_source(hub.source, root)
+    assert (root / location(unused)).exists()
+    with pytest.raises(StoreError, match="enlarge the volume's claim"):
+        stage_source(hub.source, root, keep=[unused])
+    assert (root / location(unused)).exists()
 
 
 def test_a_staging_that_is_killed_is_continued(hub: FakeHub, root: Path):
