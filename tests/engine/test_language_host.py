@@ -79,7 +79,7 @@ class Project:
     def pulumi(self, *arguments: str) -> tuple[int, str]:
         """The same to its end: exit status and output."""
         run = self.start(*arguments)
-        output, _ = run.communicate(timeout=120)
+        output, _ = run.communicate(timeout=600)
         return run.returncode, output
 
     def up(self, *arguments: str) -> str:
@@ -377,7 +377,7 @@ def _of_project(project: Project) -> list[str]:
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             cwd = str((process / "cwd").readlink())
         except OSError:
             continue
@@ -386,8 +386,8 @@ def _of_project(project: Project) -> list[str]:
     return found
 
 
-def _wait(condition: Any, seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
+def _wait(condition: Any) -> None:
+    deadline = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.1)
@@ -413,10 +413,12 @@ def sleeper(project: Project) -> Iterator["subprocess.Popen[str]"]:
         """,
     )
     run = project.start("up", "--yes", "--skip-preview", "--policy-pack", "rules")
-    _wait(lambda: any("pulumi.dynamic" in line for line in _of_project(project)))
-    yield run
-    run.kill()
-    run.communicate(timeout=30)
+    try:
+        _wait(lambda: any("pulumi.dynamic" in line for line in _of_project(project)))
+        yield run
+    finally:
+        run.kill()
+        run.communicate(timeout=30)
 
 
 def test_nothing_is_left_when_the_engine_is_killed(project: Project, sleeper: "subprocess.Popen[str]") -> None:
@@ -424,17 +426,17 @@ def test_nothing_is_left_when_the_engine_is_killed(project: Project, sleeper: "s
     for part in ("language_host language", "child.py program", "child.py module pulumi.policy", "pulumi.dynamic"):
         assert part in running
     sleeper.kill()
-    _wait(lambda: not _of_project(project), seconds=20)
+    _wait(lambda: not _of_project(project))
 
 
 def test_ctrl_c_ends_a_deployment_in_good_order(project: Project, sleeper: "subprocess.Popen[str]") -> None:
     _wait((project.root / "created").exists)
     sleeper.send_signal(signal.SIGINT)
-    output, _ = sleeper.communicate(timeout=60)
+    output, _ = sleeper.communicate(timeout=120)
     assert sleeper.returncode != 0
     assert "Traceback" not in output
     assert "KeyboardInterrupt" not in output
-    _wait(lambda: not _of_project(project), seconds=10)
+    _wait(lambda: not _of_project(project))
 
 
 def test_the_engine_can_ask_about_the_project(project: Project) -> None:
