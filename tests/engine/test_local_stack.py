@@ -6,13 +6,16 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from infra.providers.local.daemon import ALIVE, Daemon
+from infra.providers.local.process import instances
 from tests.engine.conftest import CHAT
+from tests.gateway.harness import until
 from tests.support.project import STACK, Project
 from tests.support.streams import History, Load
 
@@ -31,6 +34,11 @@ def daemon(project: Project) -> Daemon:
 def replicas(project: Project) -> dict[str, int]:
     """Process id by name of every chat replica that runs."""
     return {p.name: p.pid for p in daemon(project).list() if p.name.startswith("chat-") and p.state in ALIVE}
+
+
+def serving(project: Project) -> bool:
+    """Whether every process of the stack answers."""
+    return all(process.state() == "running" for process in instances(daemon(project)))
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +107,9 @@ def test_a_killed_replica_fails_only_its_own_streams_and_comes_back(loaded: Proj
     assert len(failed) <= CLIENTS
     assert all(stream.started <= killed_at and stream.detail for stream in failed), failed
     assert history.counts()["doubled"] == 0
-    assert replicas(loaded)[name] != pid
+    # supervisord sees the end of a process within a second, and the next one has a model to load.
+    until(lambda: replicas(loaded).get(name, pid) != pid, f"another {name}", 60)
+    until(lambda: serving(loaded), "all replicas answer", 60)
     loaded.pulumi("refresh", "--yes", "--skip-preview")
     assert loaded.pulumi("preview", "--expect-no-changes").returncode == 0
 
@@ -118,7 +128,8 @@ def test_up_restores_everything_after_a_reboot(loaded: Project) -> None:
     for process in (*before.values(), pid):
         os.kill(process, signal.SIGKILL)
     for process in daemon_children(loaded):
-        os.kill(process, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # gone by itself meanwhile
+            os.kill(process, signal.SIGKILL)
     loaded.up()
     assert replicas(loaded).keys() == before.keys()
     assert not under_load(loaded, lambda: None).failures()
@@ -167,6 +178,7 @@ def test_down_leaves_nothing(project: Project) -> None:
     project.up()
     assert daemon_children(project)
     project.down()
-    assert daemon_children(project) == []
+    # supervisord removes its pid file some milliseconds before it is gone.
+    until(lambda: daemon_children(project) == [], "the last process is gone")
     assert not project.session.home.exists()
     assert sorted(path.name for path in project.root.iterdir()) == [".venv", "Pulumi.yaml", "infra", "stacks"]
