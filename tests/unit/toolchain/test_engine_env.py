@@ -59,7 +59,7 @@ def test_asking_twice_does_not_grow_the_path(built: Any, monkeypatch: pytest.Mon
 
 
 def test_a_shell_can_read_it(built: Any) -> None:
-    out, _ = built.process("env").communicate(timeout=60)
+    out, _ = built.process("env").communicate(timeout=180)
     shown = subprocess.run(
         ["sh", "-c", f"{out}\ncommand -v pulumi; pulumi"], capture_output=True, text=True, check=True
     )
