@@ -140,7 +140,8 @@ def test_prometheus_scrapes_servers_gateway_and_itself(stack: Project) -> None:
     url = stack.outputs()["dashboards"]["prometheus"]
     wanted = {"chat-1", "chat-2", "repair-1", "embed-1", "ngram-1", "gateway", "prometheus"}
     seen: set[str] = set()
-    for _ in range(60):
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
         with urllib.request.urlopen(f"{url}/api/v1/query?query=up==1", timeout=10) as answer:
             rows = json.load(answer)["data"]["result"]
         seen = {row["metric"].get("replica") or row["metric"]["job"] for row in rows}
