@@ -68,7 +68,13 @@ impl Stream {
     }
 
     pub fn look_for_backend(&mut self, http: &mut Http) -> Act {
-        if http.healthy_hosts().unwrap_or(0) > 0 {
+        let mut healthy = http.healthy_hosts();
+        if healthy.is_none() {
+            // The cluster was not there when the route was chosen; Envoy remembers that until it chooses again.
+            http.choose_route_again();
+            healthy = http.healthy_hosts();
+        }
+        if healthy.unwrap_or(0) > 0 {
             self.leave_hold();
             self.send(http);
             return Act::GoOn;
