@@ -5,6 +5,7 @@ import json
 import os
 import ssl
 import tempfile
+import time
 from base64 import b64encode
 from collections.abc import Mapping
 from ipaddress import ip_address, ip_network
@@ -17,6 +18,10 @@ from infra.cluster.kubeconfig import Target
 from infra.cluster.login import Login
 
 _BROKEN = (OSError, http.client.HTTPException)
+_ATTEMPTS = 5
+"""Of a request that the server is too busy for, or not ready for yet."""
+_LONGEST_WAIT = 5.0
+"""Seconds before the next one, whatever the server says."""
 
 
 class Transport:
@@ -51,18 +56,26 @@ class Transport:
         given = {name: value for name, value in query.items() if value}
         target = f"{self._prefix}{path}" + (f"?{urlencode(given)}" if given else "")
         data = None if body is None else json.dumps(body).encode()
+        for attempt in range(_ATTEMPTS):
+            status, wait, content = self._sent(method, target, data)
+            if wait is None or attempt == _ATTEMPTS - 1:
+                break
+            time.sleep(min(wait, _LONGEST_WAIT))
+        return _answer(self.server, status, content)
+
+    def _sent(self, method: str, target: str, data: bytes | None) -> tuple[int, float | None, bytes]:
         kept = self._open is not None
         try:
-            status, content = self._exchange(method, target, data)
+            return self._exchange(method, target, data)
         except _BROKEN as error:
             self.close()
             if not kept:
                 raise UnreachableError(f"{self.server}: {_said(error)}") from error
             # The server may have closed it since; a new one tells.
-            return self.request(method, path, body, **query)
-        return _answer(self.server, status, content)
+            return self._sent(method, target, data)
 
-    def _exchange(self, method: str, target: str, data: bytes | None) -> tuple[int, bytes]:
+    def _exchange(self, method: str, target: str, data: bytes | None) -> tuple[int, float | None, bytes]:
+        """Status, the seconds after which the server wants to be asked again, and the body."""
         if self._open is None:
             self._open = self._connect()
         self._open.putrequest(method, target, skip_accept_encoding=True)
@@ -73,7 +86,8 @@ class Transport:
             self._open.putheader("Content-Length", str(len(data)))
         self._open.endheaders(data)
         answer = self._open.getresponse()
-        return answer.status, answer.read()
+        later = answer.headers.get("Retry-After", "") if answer.status in (429, 503) else ""
+        return answer.status, float(later) if later.isdecimal() else None, answer.read()
 
     def _connect(self) -> http.client.HTTPConnection:
         host, port, tunnel = self._host, self._port, {}

@@ -83,6 +83,8 @@ def _state(kind: str, item: Object) -> str:
         if current and status.get("updatedReplicas", 0) == wanted == status.get("availableReplicas", 0):
             return ""
         progress = conditions.get("Progressing") or {}
+        if not current:
+            return "its controller has not looked at it yet"
         late = "; its deadline has passed" if progress.get("reason") == "ProgressDeadlineExceeded" else ""
         refused = conditions.get("ReplicaFailure") or {}
         why = f"; pods are refused: {refused['message']}" if refused.get("status") == "True" else ""

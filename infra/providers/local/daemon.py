@@ -62,11 +62,9 @@ class Daemon:
         """Process id of the running supervisord, None when there is none."""
         try:
             pid = int(self._pid_file.read_text())
-            command = Path(f"/proc/{pid}/cmdline").read_bytes()
         except (OSError, ValueError):
             return None
-        # A pid file outlives a reboot; the number may belong to another program now.
-        return pid if os.fsencode(self.root) in command else None
+        return pid if self._is_supervisord(pid) else None
 
     def start(self) -> None:
         """Starts supervisord unless it runs, and with it every program it was told of."""
@@ -103,11 +101,19 @@ class Daemon:
                 return
             os.kill(pid, 15)
             deadline = time.monotonic() + STOP_SECONDS
-            while self.pid() is not None:
+            # The process, not its file, which it removes a moment before it ends.
+            while self._is_supervisord(pid):
                 if time.monotonic() > deadline:
                     raise DaemonError(f"supervisord (pid {pid}) did not stop within {STOP_SECONDS} s; stop it by hand")
                 time.sleep(0.05)
             self.socket.unlink(missing_ok=True)
+
+    def _is_supervisord(self, pid: int) -> bool:
+        """Whether the process is this folder's: a pid file outlives a reboot, and numbers are given anew."""
+        try:
+            return os.fsencode(self.root) in Path(f"/proc/{pid}/cmdline").read_bytes()
+        except OSError:
+            return False
 
     def add(self, name: str) -> None:
         """Takes up the program whose section lies in `programs/<name>.conf`, and starts it."""

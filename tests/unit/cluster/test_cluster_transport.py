@@ -24,6 +24,8 @@ class Server(BaseHTTPRequestHandler):
         status, body = self.answers.pop(0)
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
+        if status == 429:
+            self.send_header("Retry-After", "0")
         self.end_headers()
         self.wfile.write(body.encode())
 
@@ -65,6 +67,16 @@ def test_refusals_carry_code_and_words(client: Client) -> None:
     with pytest.raises(ApiError, match="bad gateway") as caught:
         client.version()
     assert caught.value.code == 502
+
+
+def test_a_busy_server_is_asked_again_as_often_as_it_says_so_up_to_a_limit(client: Client) -> None:
+    busy = (429, '{"message": "too many requests"}')
+    Server.answers += [busy, busy, (200, '{"gitVersion": "v1.36.3"}')]
+    assert client.version() == "v1.36.3"
+    Server.answers += [busy] * 9
+    with pytest.raises(ApiError, match="too many requests"):
+        client.version()
+    assert len(Server.paths) == 3 + 5
 
 
 def test_lists_are_read_page_by_page(client: Client) -> None:
