@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from infra.components.kubernetes.rollout import Rollout
-from infra.components.kubernetes.server_args import ServerGpuArgs
+from infra.components.kubernetes.server_args import ServerGpu
 from infra.planning import ModelPlan, Plan
 from infra.planning.catalogue import gpus
 from infra.settings import Settings
@@ -29,7 +29,7 @@ def node_labels(settings: Settings, device: str) -> dict[str, str]:
     return dict(given) or {PRODUCT: gpus()[kind].product}
 
 
-def gpu_args(settings: Settings, planned: ModelPlan) -> ServerGpuArgs | None:
+def gpu_args(settings: Settings, planned: ModelPlan) -> ServerGpu | None:
     """What one replica asks for; None without a GPU."""
     need = planned.gpu
     if need is None:

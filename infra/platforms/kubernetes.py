@@ -14,7 +14,7 @@ from infra.components.kubernetes.gpu_pool import GpuPool, GpuPoolArgs
 from infra.components.kubernetes.labels import Role, owned
 from infra.components.kubernetes.model_server import ModelServer
 from infra.components.kubernetes.model_store import ModelStore, distinct
-from infra.components.kubernetes.model_store_args import ModelStoreArgs, StagedSourceArgs
+from infra.components.kubernetes.model_store_args import ModelStoreArgs, StagedSource
 from infra.components.kubernetes.model_store_job import claim_bytes, claim_name
 from infra.components.kubernetes.namespace import Namespace
 from infra.components.kubernetes.server_args import ModelServerArgs
@@ -142,7 +142,7 @@ def server_args(
 def _store_args(
     settings: Settings, plan: Plan, sources: Mapping[str, str], images: Images, standing: Standing
 ) -> ModelStoreArgs:
-    staged: list[StagedSourceArgs] = [
+    staged: list[StagedSource] = [
         {"source": sources[revision.source], "bytes": model.weights_bytes}
         for model in plan.models
         for revision in revisions(settings, model)

@@ -1,6 +1,6 @@
 """A model's scaler, from the stack file and the plan."""
 
-from infra.components.kubernetes.scaling_args import FloorArgs, ScalingArgs
+from infra.components.kubernetes.scaling_args import ScalingFloor, ServerScaling
 from infra.planning.plan import ModelPlan
 from infra.settings import Floor, Model, Scaling
 from infra.settings.models import Traffic
@@ -15,7 +15,7 @@ _QUIET_SECONDS = 300.0
 _LEAST_STABILIZATION_SECONDS, _MOST_STABILIZATION_SECONDS = 300.0, 3600.0
 
 
-def scaling_args(model: Model, planned: ModelPlan) -> ScalingArgs | None:
+def scaling_args(model: Model, planned: ModelPlan) -> ServerScaling | None:
     """What scales the model; None where its replicas are fixed."""
     if model.replicas.fixed:
         return None
@@ -23,7 +23,7 @@ def scaling_args(model: Model, planned: ModelPlan) -> ScalingArgs | None:
     cooldown = given.cooldown or max(_LEAST_COOLDOWN_SECONDS, 2 * cold)
     # Shorter than a start, and a replica would go just before the next wave of load.
     stabilization = given.stabilization or min(max(_LEAST_STABILIZATION_SECONDS, cold), _MOST_STABILIZATION_SECONDS)
-    args: ScalingArgs = {
+    args: ServerScaling = {
         "min": model.replicas.min,
         "max": model.replicas.max,
         "in_flight": given.in_flight or in_flight(planned, model.traffic),
@@ -52,5 +52,5 @@ def in_flight(planned: ModelPlan, traffic: Traffic | None) -> float:
     return max(1.0, round(min(most, seen.replica_capacity * seconds), 1))
 
 
-def _floor(floor: Floor) -> FloorArgs:
+def _floor(floor: Floor) -> ScalingFloor:
     return {"start": floor.start, "end": floor.end, "timezone": floor.timezone, "replicas": floor.replicas}

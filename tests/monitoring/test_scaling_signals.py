@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from infra.components.kubernetes.scaling import Target, scaled_object
-from infra.components.kubernetes.scaling_args import ScalingArgs
+from infra.components.kubernetes.scaling_args import ServerScaling
 from serving.gateway import Hold
 from tests.fakes.engine import FakeEngine
 from tests.fakes.keda.signals import SignalError, Trigger, ask_prometheus, value_of
@@ -34,7 +34,7 @@ class Signals:
     """The triggers of a model that may sleep, which ask a Prometheus."""
 
     def __init__(self, url: str) -> None:
-        scaling: ScalingArgs = {"min": 0, "max": 6, "in_flight": 10, "queue": 4, "prometheus": url}
+        scaling: ServerScaling = {"min": 0, "max": 6, "in_flight": 10, "queue": 4, "prometheus": url}
         made = scaled_object("chat", "llm", {}, Target("chat"), "chat", WAITING, scaling)
         triggers = [Trigger.of(number, item) for number, item in enumerate(made["spec"]["triggers"])]
         self._triggers = {trigger.name: trigger for trigger in triggers}

@@ -10,7 +10,7 @@ EMPTY_SECONDS = 600
 """Twice what a scaler takes to change its mind."""
 
 
-class NodeClassArgs(TypedDict):
+class NodeClass(TypedDict):
     """What Karpenter makes the nodes from: image, network, disks."""
 
     group: str
@@ -37,7 +37,7 @@ class GpuPoolArgs(TypedDict):
     """Device resource of the nodes, such as nvidia.com/gpu. Nodes are tainted with it."""
     limit: int
     """Most devices of all its nodes together."""
-    node_class: NodeClassArgs
+    node_class: NodeClass
     """What nodes are made from."""
     capacity: NotRequired[list[str]]
     """What may be bought: reserved, spot, on-demand. Default: on-demand."""

@@ -9,7 +9,7 @@ import pulumi_kubernetes as k8s
 from infra.components.kubernetes import model_store_job as manifests
 from infra.components.kubernetes.labels import Role, labels, selector
 from infra.components.kubernetes.making import child_of
-from infra.components.kubernetes.model_store_args import ModelStoreArgs, StagedSourceArgs
+from infra.components.kubernetes.model_store_args import ModelStoreArgs, StagedSource
 from serving.store import location
 
 
@@ -80,9 +80,7 @@ class ModelStore(pulumi.ComponentResource):
             opts=self._child,
         )
 
-    def _job(
-        self, source: StagedSourceArgs, claim: str, needed: list[pulumi.Resource], *, token: bool
-    ) -> k8s.batch.v1.Job:
+    def _job(self, source: StagedSource, claim: str, needed: list[pulumi.Resource], *, token: bool) -> k8s.batch.v1.Job:
         name = manifests.job_name(claim, source["source"])
         image, puller = source.get("image", self._args["image"]), self._args.get("image_pull_secret")
         patience = f"{manifests.deadline_seconds(int(source['bytes'])) + manifests.PATIENCE_SECONDS}s"
@@ -112,9 +110,9 @@ class ModelStore(pulumi.ComponentResource):
         return {**named, "annotations": annotations} if annotations else named
 
 
-def distinct(sources: Sequence[StagedSourceArgs]) -> list[StagedSourceArgs]:
+def distinct(sources: Sequence[StagedSource]) -> list[StagedSource]:
     """Each source once, by text; the larger of two sizes."""
-    found: dict[str, StagedSourceArgs] = {}
+    found: dict[str, StagedSource] = {}
     for source in sources:
         known = found.get(source["source"])
         if known is None or known["bytes"] < source["bytes"]:

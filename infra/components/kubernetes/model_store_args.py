@@ -5,7 +5,7 @@ from typing import NotRequired, TypedDict
 import pulumi
 
 
-class StagedSourceArgs(TypedDict):
+class StagedSource(TypedDict):
     """Weights to be put on the volume."""
 
     source: str
@@ -26,7 +26,7 @@ class ModelStoreArgs(TypedDict):
     """Name of the stack, for labels."""
     image: str
     """Image with `python -m serving.store`, by digest. Another image stages nothing again."""
-    sources: list[StagedSourceArgs]
+    sources: list[StagedSource]
     """What is staged. One that is left out later stays on the volume, until another one finds no room."""
     served: NotRequired[list[str]]
     """Further sources whose weights servers may still read, such as those of the deployment before: weights of no other

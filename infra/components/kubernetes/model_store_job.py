@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from infra.components.kubernetes.image_pull import image_pull
-from infra.components.kubernetes.model_store_args import StagedSourceArgs
+from infra.components.kubernetes.model_store_args import StagedSource
 from infra.components.kubernetes.network import dns, tcp
 
 Manifest = dict[str, Any]
@@ -49,7 +49,7 @@ def most_bytes(planned: int) -> int:
     return planned + planned // 4 + 2**30
 
 
-def claim_bytes(sources: Sequence[StagedSourceArgs], existing: int = 0) -> int:
+def claim_bytes(sources: Sequence[StagedSource], existing: int = 0) -> int:
     """Size of the volume: all sources, and another version of the largest while the old one is still served.
 
     In powers of two from 16 GiB, so that most changes of a stack leave the claim alone; not below `existing`.
@@ -74,7 +74,7 @@ def claim(size_bytes: int, storage_class: str | None) -> Manifest:
 
 
 def job(
-    source: StagedSourceArgs,
+    source: StagedSource,
     image: str,
     claim_name: str,
     labels: Mapping[str, str],
@@ -114,7 +114,7 @@ def network_policy(selector: Mapping[str, str]) -> Manifest:
     }
 
 
-def _pod(source: StagedSourceArgs, image: str, claim_name: str, keep: Sequence[str], *, token: bool) -> Manifest:
+def _pod(source: StagedSource, image: str, claim_name: str, keep: Sequence[str], *, token: bool) -> Manifest:
     volumes: list[Manifest] = [
         {"name": "models", "persistentVolumeClaim": {"claimName": claim_name}},
         {"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}},

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra.components.kubernetes import names, scaling_queries
-from infra.components.kubernetes.scaling_args import FloorArgs, ScalingArgs
+from infra.components.kubernetes.scaling_args import ScalingFloor, ServerScaling
 
 COOLDOWN_SECONDS = 600
 STABILIZATION_SECONDS = 600
@@ -44,7 +44,7 @@ def scaled_object(
     target: Target,
     model: str,
     queue_metric: str,
-    scaling: ScalingArgs,
+    scaling: ServerScaling,
 ) -> dict[str, Any]:
     """The ScaledObject `name`. `queue_metric` is the engine's gauge of waiting requests (`MetricNames.waiting`).
 
@@ -77,7 +77,7 @@ def scaled_object(
     }
 
 
-def _triggers(namespace: str, model: str, queue_metric: str, scaling: ScalingArgs) -> list[dict[str, Any]]:
+def _triggers(namespace: str, model: str, queue_metric: str, scaling: ServerScaling) -> list[dict[str, Any]]:
     server = scaling.get("prometheus", f"http://{names.host('prometheus', namespace)}:{names.PROMETHEUS_PORT}")
     matchers = scaling.get("matchers", {})
     demand = scaling_queries.demand(model, matchers)
@@ -108,7 +108,7 @@ def _prometheus(name: str, server: str, query: str, threshold: float) -> dict[st
     }
 
 
-def _cron(number: int, floor: FloorArgs) -> dict[str, Any]:
+def _cron(number: int, floor: ScalingFloor) -> dict[str, Any]:
     return {
         "type": "cron",
         "name": f"floor-{number}",
@@ -122,7 +122,7 @@ def _cron(number: int, floor: FloorArgs) -> dict[str, Any]:
     }
 
 
-def _behavior(scaling: ScalingArgs) -> dict[str, Any]:
+def _behavior(scaling: ServerScaling) -> dict[str, Any]:
     """Up at once, since a replica takes minutes to start; down slowly, one after the other."""
     up = int(scaling.get("up_period_seconds", _UP_SECONDS))
     down = int(scaling.get("down_period_seconds", _DOWN_SECONDS))
@@ -143,7 +143,7 @@ def _behavior(scaling: ScalingArgs) -> dict[str, Any]:
     }
 
 
-def _problems(scaling: ScalingArgs) -> list[str]:
+def _problems(scaling: ServerScaling) -> list[str]:
     least, most = scaling["min"], scaling["max"]
     found = []
     if not 0 <= least < most:

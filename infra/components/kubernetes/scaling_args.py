@@ -3,7 +3,7 @@
 from typing import NotRequired, TypedDict
 
 
-class FloorArgs(TypedDict):
+class ScalingFloor(TypedDict):
     """Replicas that run at given hours whatever the load, so that a known peak finds them warm."""
 
     start: str
@@ -16,7 +16,7 @@ class FloorArgs(TypedDict):
     """Least replicas meanwhile. The load may ask for more, up to `max`."""
 
 
-class ScalingArgs(TypedDict):
+class ServerScaling(TypedDict):
     """One model's scaler. Replicas follow the demand at the gateway first, and the queues of the engines second."""
 
     min: int
@@ -41,7 +41,7 @@ class ScalingArgs(TypedDict):
     """One replica may go in this time. Default: 60."""
     polling_seconds: NotRequired[int]
     """Between two looks at a model without a replica. Default: 10."""
-    floors: NotRequired[list[FloorArgs]]
+    floors: NotRequired[list[ScalingFloor]]
     """Replicas by the clock. Default: none."""
     blind_replicas: NotRequired[int]
     """Least replicas, of a model that runs, while the signals are lost; never fewer than run just then. Default: `min`,

@@ -8,8 +8,8 @@ from typing import Any
 from infra.components.kubernetes import names
 from infra.components.kubernetes.labels import Role, labels, owned, selector
 from infra.components.kubernetes.rollout import Rollout
-from infra.components.kubernetes.scaling_args import ScalingArgs
-from infra.components.kubernetes.server_args import ModelServerArgs, ServerGpuArgs, ServerPeerArgs
+from infra.components.kubernetes.scaling_args import ServerScaling
+from infra.components.kubernetes.server_args import ModelServerArgs, ServerGpu, ServerPeer
 from serving import engines
 from serving.engines.base import suggestion
 
@@ -66,7 +66,7 @@ class Server:
     least: int
     most: int
     initial: int
-    scaling: ScalingArgs | None
+    scaling: ServerScaling | None
     rollout: Rollout
     probe_period_seconds: int
     probe_failures: int
@@ -149,11 +149,11 @@ class Server:
         }
 
 
-def _gpu(args: ServerGpuArgs) -> Gpu:
+def _gpu(args: ServerGpu) -> Gpu:
     return Gpu(args["resource"], int(args["count"]), dict(args["node_labels"]))
 
 
-def _peer(args: ServerPeerArgs | None, role: Role) -> Peer:
+def _peer(args: ServerPeer | None, role: Role) -> Peer:
     if args is None:
         return Peer({"app.kubernetes.io/name": str(role)})
     return Peer(dict(args["labels"]), args.get("namespace", ""))

@@ -2,10 +2,10 @@
 
 from typing import NotRequired, TypedDict
 
-from infra.components.kubernetes.scaling_args import ScalingArgs
+from infra.components.kubernetes.scaling_args import ServerScaling
 
 
-class ServerGpuArgs(TypedDict):
+class ServerGpu(TypedDict):
     """Accelerators of one replica."""
 
     type: str
@@ -20,7 +20,7 @@ class ServerGpuArgs(TypedDict):
     """CUDA compute capability. Only said here for the record; the image was chosen by it."""
 
 
-class ServerWeightsArgs(TypedDict):
+class ServerWeights(TypedDict):
     """Where the weights are."""
 
     claim: str
@@ -31,7 +31,7 @@ class ServerWeightsArgs(TypedDict):
     """Image, by digest, in which `python -m serving.store verify <folder>` checks the weights before they load."""
 
 
-class ServerReplicasArgs(TypedDict):
+class ServerReplicas(TypedDict):
     """How many copies."""
 
     min: int
@@ -42,7 +42,7 @@ class ServerReplicasArgs(TypedDict):
     """Copies that a new workload starts with when a scaler owns the number. Default: `min`."""
 
 
-class ServerStartupArgs(TypedDict):
+class ServerStartup(TypedDict):
     """How long a copy takes to be ready."""
 
     probe_period_seconds: int
@@ -53,7 +53,7 @@ class ServerStartupArgs(TypedDict):
     """Expected, with a new node, image and weights to fetch."""
 
 
-class ServerPeerArgs(TypedDict):
+class ServerPeer(TypedDict):
     """Pods that may connect."""
 
     namespace: NotRequired[str]
@@ -85,7 +85,7 @@ class ModelServerArgs(TypedDict):
     """The engine's own options."""
     shards: int
     """GPUs that hold one copy of the weights together, on all hosts of a replica."""
-    gpu: NotRequired[ServerGpuArgs]
+    gpu: NotRequired[ServerGpu]
     """Accelerators. Default: none."""
     cpu_millis: int
     """Requested thousandths of a core of one pod."""
@@ -95,16 +95,16 @@ class ModelServerArgs(TypedDict):
     """Size of /dev/shm; 0 leaves the runtime's 64 MiB."""
     disk_bytes: int
     """Most that a pod may write into one of its scratch folders."""
-    weights: ServerWeightsArgs
+    weights: ServerWeights
     """Where the weights are."""
-    replicas: ServerReplicasArgs
+    replicas: ServerReplicas
     """How many copies."""
     rollout: str
     """`surge`: a new replica before an old one goes, which needs GPUs of one more. `in_place`: an old one goes before
     a new one comes, which costs its capacity. `blue_green`: all new ones beside all old ones, then the switch."""
-    startup: ServerStartupArgs
+    startup: ServerStartup
     """How long a copy takes to be ready."""
-    scaling: NotRequired[ScalingArgs]
+    scaling: NotRequired[ServerScaling]
     """What the number of replicas follows, between the same `min` and `max` as in `replicas`; the kit then never sets
     the number of a workload that is there. Default: nothing scales them.
     """
@@ -112,9 +112,9 @@ class ModelServerArgs(TypedDict):
     """Priority class of the pods. Default: the cluster's default."""
     hosts_per_replica: NotRequired[int]
     """Nodes of one replica; more than one makes a LeaderWorkerSet. Default: 1."""
-    gateway: NotRequired[ServerPeerArgs]
+    gateway: NotRequired[ServerPeer]
     """Who may send requests. Default: the kit's gateway in the same namespace."""
-    prometheus: NotRequired[ServerPeerArgs]
+    prometheus: NotRequired[ServerPeer]
     """Who may read metrics. Default: the kit's Prometheus in the same namespace."""
     image_pull_secret: NotRequired[str]
     """Name of a Secret of type kubernetes.io/dockerconfigjson in the namespace, by which images are pulled. Default:

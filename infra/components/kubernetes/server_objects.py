@@ -4,7 +4,7 @@ from typing import Any
 
 from infra.components.kubernetes import names, network
 from infra.components.kubernetes.scaling import Target, scaled_object
-from infra.components.kubernetes.scaling_args import ScalingArgs
+from infra.components.kubernetes.scaling_args import ServerScaling
 from infra.components.kubernetes.server import Server
 from infra.components.kubernetes.server_workload import WORKER_INDEX, workload, workload_selector
 
@@ -83,7 +83,7 @@ def network_policy(server: Server) -> dict[str, Any]:
     }
 
 
-def scaler(server: Server, scaling: ScalingArgs) -> dict[str, Any]:
+def scaler(server: Server, scaling: ServerScaling) -> dict[str, Any]:
     """It follows the workload: with old and new side by side, to the new one."""
     scaled = workload(server)
     return scaled_object(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from infra.components.kubernetes.scaling import Target, scaled_object
-from infra.components.kubernetes.scaling_args import ScalingArgs
+from infra.components.kubernetes.scaling_args import ServerScaling
 from serving.gateway import Dns, Hold
 from tests.fakes.dns import FakeDns
 from tests.fakes.engine import FakeEngine
@@ -56,7 +56,7 @@ def dns(api: Client, namespace: str, engine: FakeEngine) -> Iterator[FakeDns]:
 
 def sleeper(namespace: str, prometheus: str) -> dict[str, Any]:
     """The scaler, without the signal that keeps a model awake for five minutes after its last request."""
-    scaling: ScalingArgs = {
+    scaling: ServerScaling = {
         "min": 0,
         "max": 4,
         "in_flight": 8,

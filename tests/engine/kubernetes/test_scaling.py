@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from infra.components.kubernetes.scaling import Target, scaled_object
-from infra.components.kubernetes.scaling_args import ScalingArgs
+from infra.components.kubernetes.scaling_args import ServerScaling
 from tests.fakes.keda import Keda, Script
 from tests.support.cluster import Behaviour, Cluster, Timeline
 from tests.support.cluster.program import Program
@@ -27,7 +27,7 @@ BLIND_SECONDS = 6 * SYNC_SECONDS
 """More looks than the three that may fail before the fallback's number counts."""
 
 
-def quick(**more: Any) -> ScalingArgs:
+def quick(**more: Any) -> ServerScaling:
     """For 0 to 6 replicas, everything as fast as the API allows."""
     args: dict[str, Any] = {
         "min": 0,
@@ -40,7 +40,7 @@ def quick(**more: Any) -> ScalingArgs:
         "down_period_seconds": 1,
         "polling_seconds": 1,
     }
-    return ScalingArgs(**{**args, **more})  # type: ignore[typeddict-item]
+    return ServerScaling(**{**args, **more})  # type: ignore[typeddict-item]
 
 
 class Clock:
@@ -73,10 +73,10 @@ def keda(cluster: Cluster, namespace: str, script: Script, clock: Clock) -> Iter
 
 
 @pytest.fixture
-def scaled(api: Client, namespace: str, until: Until) -> Callable[[ScalingArgs], Callable[[], int]]:
+def scaled(api: Client, namespace: str, until: Until) -> Callable[[ServerScaling], Callable[[], int]]:
     """Makes a workload with a scaler; what it returns tells how many replicas are wanted."""
 
-    def make(scaling: ScalingArgs) -> Callable[[], int]:
+    def make(scaling: ServerScaling) -> Callable[[], int]:
         api.create(deployment("chat", namespace, scaling["min"], pod_spec(), QUICK))
         api.create(scaled_object("chat", namespace, {}, Target("chat"), "chat", "tgi_queue_size", scaling))
         until("the autoscaler", lambda: api.items("autoscaling/v2", "HorizontalPodAutoscaler", namespace))
@@ -143,7 +143,7 @@ def test_replicas_follow_the_demand_from_zero_to_six_to_two_to_zero(
 
 @pytest.mark.usefixtures("keda")
 def test_a_lost_signal_holds_the_scale(
-    script: Script, scaled: Callable[[ScalingArgs], Callable[[], int]], until: Until
+    script: Script, scaled: Callable[[ServerScaling], Callable[[], int]], until: Until
 ) -> None:
     script.values["demand"] = None
     count = scaled(quick())
@@ -166,7 +166,7 @@ def test_a_lost_signal_holds_the_scale(
 
 @pytest.mark.usefixtures("keda")
 def test_hours_have_a_floor(
-    script: Script, clock: Clock, scaled: Callable[[ScalingArgs], Callable[[], int]], until: Until
+    script: Script, clock: Clock, scaled: Callable[[ServerScaling], Callable[[], int]], until: Until
 ) -> None:
     days = {"start": "0 8 * * 1-5", "end": "0 20 * * 1-5", "timezone": "Europe/Berlin", "replicas": 3}
     count = scaled(quick(floors=[days]))

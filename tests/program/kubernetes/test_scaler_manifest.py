@@ -5,14 +5,14 @@ from typing import Any
 import pytest
 
 from infra.components.kubernetes.scaling import ScalingError, Target, scaled_object
-from infra.components.kubernetes.scaling_args import ScalingArgs
+from infra.components.kubernetes.scaling_args import ServerScaling
 
 FLOOR = {"start": "0 8 * * 1-5", "end": "0 20 * * 1-5", "timezone": "Europe/Berlin", "replicas": 3}
 
 
 def spec(**more: Any) -> dict[str, Any]:
     args: dict[str, Any] = {"min": 1, "max": 6, "in_flight": 12.5, **more}
-    made = scaled_object("chat", "llm", {}, Target("chat"), "chat", "tgi_queue_size", ScalingArgs(**args))  # type: ignore[typeddict-item]
+    made = scaled_object("chat", "llm", {}, Target("chat"), "chat", "tgi_queue_size", ServerScaling(**args))  # type: ignore[typeddict-item]
     return dict(made["spec"])
 
 
