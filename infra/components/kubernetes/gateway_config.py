@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from infra import toolchain
+from infra.components.kubernetes.arguments import refuse
 from infra.components.kubernetes.labels import Role, labels, selector
 from infra.components.kubernetes.names import (
     GATEWAY_METRICS_PORT,
@@ -59,9 +60,8 @@ class Front:
     service_annotations: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Raises ValueError with every reason why it cannot be."""
-        if found := list(self._faults()):
-            raise ValueError("\n".join(f"gateway {self.name!r}: {text}" for text in found))
+        """Raises ArgumentsError with every reason why it cannot be."""
+        refuse(f"gateway {self.name}", self._faults())
 
     def _faults(self) -> Iterator[str]:
         if not 1 <= self.least <= self.most:

@@ -14,7 +14,7 @@ class ModelServer(pulumi.ComponentResource):
     """One revision of a model: Deployment or LeaderWorkerSet, Service, account, policy, budget and scaler.
 
     An update is over when its pods are ready; one that fails leaves the old pods serving, and the next one goes on from
-    there, or back. Raises ServerError for arguments that make no server, before anything is registered.
+    there, or back. Raises ArgumentsError for arguments that make no server.
     """
 
     name: str

@@ -7,10 +7,11 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from infra.components.kubernetes import model_store_job as manifests
+from infra.components.kubernetes.arguments import refuse
 from infra.components.kubernetes.labels import Role, labels, selector
 from infra.components.kubernetes.making import child_of
 from infra.components.kubernetes.model_store_args import ModelStoreArgs, StagedSource
-from serving.store import location
+from serving.store import StoreError, location
 
 
 class ModelStore(pulumi.ComponentResource):
@@ -26,6 +27,7 @@ class ModelStore(pulumi.ComponentResource):
     """By source its folder below the volume's root, once all sources are there."""
 
     def __init__(self, name: str, args: ModelStoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        folders = _folders(name, args["sources"])
         token = pulumi.Output.secret(args["hub_token"]) if "hub_token" in args else None
         # `served` is for Jobs that are being made. Kept with the others it would make a change after each deployment.
         inputs = {key: value for key, value in args.items() if key != "served"}
@@ -43,7 +45,6 @@ class ModelStore(pulumi.ComponentResource):
         }
         """By source: what a server that needs just this one waits for."""
         self.claim = pulumi.Output.from_input(claim)
-        folders = {source: location(source) for source in self.jobs}
         self.staged = pulumi.Output.all(*(job.id for job in self.jobs.values())).apply(lambda _: folders)
         self.register_outputs({"claim": self.claim, "staged": self.staged})
 
@@ -108,6 +109,18 @@ class ModelStore(pulumi.ComponentResource):
     def _metadata(self, name: str, annotations: dict[str, str] | None = None) -> dict[str, Any]:
         named = {"name": name, "namespace": self._args["namespace"], "labels": self._labels()}
         return {**named, "annotations": annotations} if annotations else named
+
+
+def _folders(name: str, sources: Sequence[StagedSource]) -> dict[str, str]:
+    """By source. Raises ArgumentsError with every one that cannot be staged."""
+    found, problems = {}, []
+    for source in distinct(sources):
+        try:
+            found[source["source"]] = location(source["source"])
+        except StoreError as error:
+            problems.append(str(error))
+    refuse(f"model store {name}", problems)
+    return found
 
 
 def distinct(sources: Sequence[StagedSource]) -> list[StagedSource]:

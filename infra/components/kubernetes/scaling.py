@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra.components.kubernetes import names, scaling_queries
+from infra.components.kubernetes.arguments import refuse
 from infra.components.kubernetes.scaling_args import ScalingFloor, ServerScaling
 
 COOLDOWN_SECONDS = 600
@@ -22,10 +23,6 @@ _NEVER = 1_000_000
 
 _BOUNDS = (("stabilization_seconds", 0, 3600), ("up_period_seconds", 1, 1800), ("down_period_seconds", 1, 1800))
 """Of the API server, for an autoscaler's behavior."""
-
-
-class ScalingError(ValueError):
-    """Arguments that make no scaler; `str()` lists every reason, one a line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +45,9 @@ def scaled_object(
 ) -> dict[str, Any]:
     """The ScaledObject `name`. `queue_metric` is the engine's gauge of waiting requests (`MetricNames.waiting`).
 
-    Raises ScalingError. Numbers may be floats: other languages have no others.
+    Raises ArgumentsError.
     """
-    if problems := _problems(scaling):
-        raise ScalingError("\n".join(f"scaler {name}: {problem}" for problem in problems))
+    refuse(f"scaler {name}", problems(scaling))
     least = int(scaling["min"])
     return {
         "apiVersion": "keda.sh/v1alpha1",
@@ -143,7 +139,8 @@ def _behavior(scaling: ServerScaling) -> dict[str, Any]:
     }
 
 
-def _problems(scaling: ServerScaling) -> list[str]:
+def problems(scaling: ServerScaling) -> list[str]:
+    """Every reason why these make no scaler."""
     least, most = scaling["min"], scaling["max"]
     found = []
     if not 0 <= least < most:

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from infra.components.kubernetes import names
+from infra.components.kubernetes.arguments import ArgumentsError, refuse
 from infra.components.kubernetes.labels import Role, labels, owned, selector
 from infra.components.kubernetes.rollout import Rollout
+from infra.components.kubernetes.scaling import problems as scaling_problems
 from infra.components.kubernetes.scaling_args import ServerScaling
 from infra.components.kubernetes.server_args import ModelServerArgs, ServerGpu, ServerPeer
 from serving import engines
@@ -16,10 +18,6 @@ from serving.engines.base import suggestion
 _DIGEST = re.compile(r"[^\s@]+@sha256:[0-9a-f]{64}")
 _LABEL = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 _LOCATION = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
-
-
-class ServerError(ValueError):
-    """Arguments that make no server; `str()` lists every reason, one a line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +77,8 @@ class Server:
 
     @classmethod
     def parse(cls, name: str, args: ModelServerArgs) -> "Server":
-        """Raises ServerError with all that is wrong. Numbers may be floats: other languages have no others."""
-        if problems := [*_problems(name, args)]:
-            raise ServerError("\n".join(f"server {name}: {problem}" for problem in problems))
+        """Raises ArgumentsError with all that is wrong."""
+        refuse(f"server {name}", _problems(name, args))
         gpu, replicas, startup, weights = args.get("gpu"), args["replicas"], args["startup"], args["weights"]
         server = cls(
             name=name,
@@ -126,7 +123,7 @@ class Server:
             server.engine.check(server.replica)
             server.engine.metrics(server.task)
         except engines.EngineError as error:
-            raise ServerError(f"server {name}: {error}") from error
+            raise ArgumentsError(f"server {name}: {error}") from error
         return server
 
     @property
@@ -185,6 +182,8 @@ def _number_problems(args: ModelServerArgs) -> Iterator[str]:
     least, most, scaling = int(args["replicas"]["min"]), int(args["replicas"]["max"]), args.get("scaling")
     if not 0 <= least <= most or most < 1:
         yield f"replicas are {least} to {most}; give 0 <= min <= max, and a max of at least 1"
+    if scaling:
+        yield from (f"scaling: {problem}" for problem in scaling_problems(scaling))
     if scaling and (scaling["min"], scaling["max"]) != (least, most):
         between = f"{scaling['min']:g} to {scaling['max']:g}"
         yield f"replicas are {least} to {most}, those of scaling {between}; make them equal"

@@ -156,7 +156,21 @@ def test_arguments_that_make_no_server_are_refused_with_the_reason(program: Prog
     (program.root / "infra/asked.json").write_text(json.dumps(asked))
     run = program.pulumi("preview")
     assert run.status != 0
-    assert "registry.test/vllm:latest" in run.output
+    assert "server chat: image is 'registry.test/vllm:latest'; it must be pinned by digest" in run.output
+    assert "infra/components" not in run.output, "the kit's lines of code help nobody"
+
+
+def test_a_number_that_is_not_whole_is_refused_by_its_name(program: Program) -> None:
+    """Other languages have one kind of number."""
+    change(program)
+    program.write("", PYTHON)
+    space, server = asked_of("refused")
+    asked = {"namespace": {**space, "gpuQuota": {"nvidia.com/gpu": 2.5}}, "server": {**server, "cpuMillis": 2000.5}}
+    (program.root / "infra/asked.json").write_text(json.dumps(asked))
+    run = program.pulumi("preview")
+    assert run.status != 0
+    assert "2.5 is not a whole number" in run.output
+    assert "gpuQuota" in run.output
 
 
 def test_the_engine_itself_reads_the_schema(program: Program) -> None:

@@ -17,6 +17,7 @@ import pytest
 from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 
 from infra.components import host
+from infra.components.kubernetes.gpu_pool import node_pool
 
 ROOT = Path(__file__).parents[3]
 GOLDEN = Path(__file__).parent / "schema.json"
@@ -70,6 +71,15 @@ def test_no_property_lost_its_type(schema: Any) -> None:
     """The host takes a type that it does not understand for an empty object."""
     empty = [name for name, found in schema.get("types", {}).items() if not found.get("properties")]
     assert empty == []
+
+
+def test_whole_numbers_are_whole_in_python() -> None:
+    provider = host._Provider(list(host.COMPONENTS), host.PACKAGE)
+    pool = {"name": "small", "labels": {}, "nodeLabels": {}, "instances": ["g6.xlarge"], "resource": "nvidia.com/gpu"}
+    sent = {**pool, "limit": 4.0, "emptySeconds": 300.0, "nodeClass": {"group": "g", "kind": "K", "name": "n"}}
+    made = node_pool(provider.map_inputs(sent, provider._component_defs["GpuPool"]))
+    assert made["spec"]["limits"] == {"nvidia.com/gpu": "4"}
+    assert made["spec"]["disruption"]["consolidateAfter"] == "300s"
 
 
 def test_it_tells_its_version(schema: Any) -> None:

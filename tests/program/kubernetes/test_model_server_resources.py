@@ -2,9 +2,9 @@
 
 import pytest
 
+from infra.components.kubernetes.arguments import ArgumentsError
 from infra.components.kubernetes.model_server import ModelServer
 from infra.components.kubernetes.namespace import Namespace
-from infra.components.kubernetes.server import ServerError
 from infra.components.kubernetes.server_args import ModelServerArgs
 from tests.support.model_servers import arguments, many_hosts, scaled
 from tests.support.registrations import Registration, registrations
@@ -91,7 +91,7 @@ def test_several_hosts_make_a_leader_worker_set() -> None:
 
 
 def test_a_tag_without_digest_is_refused_before_anything_is_registered() -> None:
-    with pytest.raises(ServerError, match=r"image is 'registry\.test/vllm:1'; it must be pinned by digest"):
+    with pytest.raises(ArgumentsError, match=r"image is 'registry\.test/vllm:1'; it must be pinned by digest"):
         made(arguments(image="registry.test/vllm:1"))
 
 

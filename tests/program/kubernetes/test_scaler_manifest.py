@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from infra.components.kubernetes.scaling import ScalingError, Target, scaled_object
+from infra.components.kubernetes.arguments import ArgumentsError
+from infra.components.kubernetes.scaling import Target, scaled_object
 from infra.components.kubernetes.scaling_args import ServerScaling
 
 FLOOR = {"start": "0 8 * * 1-5", "end": "0 20 * * 1-5", "timezone": "Europe/Berlin", "replicas": 3}
@@ -73,12 +74,12 @@ def test_another_prometheus_with_labels_of_its_own() -> None:
     ],
 )
 def test_arguments_without_sense_are_refused(more: dict[str, Any], text: str) -> None:
-    with pytest.raises(ScalingError) as caught:
+    with pytest.raises(ArgumentsError) as caught:
         spec(**more)
     assert str(caught.value).startswith(f"scaler chat: {text}")
 
 
 def test_all_that_is_wrong_is_said_at_once() -> None:
-    with pytest.raises(ScalingError) as caught:
+    with pytest.raises(ArgumentsError) as caught:
         spec(min=7, in_flight=0, queue=0)
     assert len(str(caught.value).splitlines()) == 3

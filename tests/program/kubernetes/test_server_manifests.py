@@ -12,8 +12,9 @@ import pytest
 import yaml
 
 from infra.components.kubernetes import namespace_objects, server_objects
+from infra.components.kubernetes.arguments import ArgumentsError
 from infra.components.kubernetes.rollout import Rollout
-from infra.components.kubernetes.server import Server, ServerError
+from infra.components.kubernetes.server import Server
 from infra.components.kubernetes.server_args import ModelServerArgs
 from infra.components.kubernetes.server_pods import pod_spec, probe_failures, revision_of, worker_spec
 from infra.components.kubernetes.server_workload import limits, workload, workload_name
@@ -171,12 +172,12 @@ def test_slices_of_a_gpu_are_on_nodes_with_the_taint_of_whole_ones() -> None:
     ],
 )
 def test_bad_arguments_are_told_with_the_way_out(changes: dict[str, Any], said: str) -> None:
-    with pytest.raises(ServerError) as caught:
+    with pytest.raises(ArgumentsError) as caught:
         parse(arguments(**changes))
     assert said in str(caught.value)
 
 
 def test_all_bad_arguments_are_told_at_once() -> None:
-    with pytest.raises(ServerError) as caught:
+    with pytest.raises(ArgumentsError) as caught:
         parse(arguments(image="a:1", rollout="none", shards=2))
     assert len(str(caught.value).splitlines()) == 3
