@@ -24,9 +24,11 @@ class ServerWeights(TypedDict):
     """Where the weights are."""
 
     claim: str
-    """Name of the PersistentVolumeClaim of the model store, mounted read-only at /models."""
+    """Name of the PersistentVolumeClaim of the model store, mounted read-only at /models: `models`, or
+    `models-<storage class>` where the store names one."""
     location: str
-    """Folder of the version below /models."""
+    """Folder of the version below /models. For hf://organisation/name@commit it is hf/organisation--name/ and the first
+    12 digits of the commit; the store's output `staged` tells it for every source."""
     verify_image: str
     """Image, by digest, in which `python -m serving.store verify <folder>` checks the weights before they load."""
 
@@ -109,7 +111,7 @@ class ModelServerArgs(TypedDict):
     the number of a workload that is there. Default: nothing scales them.
     """
     priority_class: NotRequired[str]
-    """Priority class of the pods. Default: the cluster's default."""
+    """Priority class of the pods; the kit's Namespace makes `<namespace>-model-server`. Default: the cluster's."""
     hosts_per_replica: NotRequired[int]
     """Nodes of one replica; more than one makes a LeaderWorkerSet. Default: 1."""
     gateway: NotRequired[ServerPeer]
