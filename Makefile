@@ -2,6 +2,8 @@
 STACK ?= local
 PYTHON ?= python3
 RUN := .venv/bin/python -m
+# Two files at a time. Not the drills, which compare latencies.
+PYTEST := .venv/bin/pytest -n 2 --dist loadfile
 # What tests/engine/kubernetes runs on besides the engine.
 CONTROL_PLANE := etcd kube-apiserver kubectl kwok karpenter pulumi-language-yaml
 
@@ -26,20 +28,21 @@ check: .venv
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
-	@.venv/bin/pytest tests/unit -n 2 --dist loadfile -m "not thorough"
+	@$(PYTEST) tests/unit -m "not thorough"
 
 # Everything, on the real parts.
 test: check
 	@$(RUN) infra.tasks prepare $(STACK)
-	@.venv/bin/pytest tests/unit -n 2 --dist loadfile -m thorough
-	@.venv/bin/pytest tests/program tests/monitoring -n 2 --dist loadfile
-	@.venv/bin/pytest tests/engine tests/gateway tests/drills --ignore tests/engine/kubernetes
+	@$(PYTEST) tests/unit -m thorough
+	@$(PYTEST) tests/program tests/monitoring
+	@$(PYTEST) tests/engine tests/gateway --ignore tests/engine/kubernetes
+	@.venv/bin/pytest tests/drills
 	@$(MAKE) test-kubernetes
 
 # The Kubernetes platform on a real control plane, which is built once (a quarter of an hour).
 test-kubernetes: .venv
 	@$(RUN) infra.toolchain ensure $(CONTROL_PLANE)
-	@.venv/bin/pytest tests/engine/kubernetes
+	@$(PYTEST) tests/engine/kubernetes
 
 # Rolls servers and the gateway of a throw-away local stack under load, and counts the streams.
 drain-proof: .venv

@@ -11,6 +11,7 @@ import pytest
 
 from infra.providers.local.daemon import Daemon
 from tests.engine.conftest import CHAT, MODELS
+from tests.support.portblock import lease
 from tests.support.project import STACK, Project
 
 KEY = "sk-acme-0123456789abcdefghijklmnop"
@@ -18,7 +19,7 @@ KEY = "sk-acme-0123456789abcdefghijklmnop"
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    project = Project.make(tmp_path_factory.mktemp("settings"), (22500, 22599))
+    project = Project.make(tmp_path_factory.mktemp("settings"), lease())
     canary = {"source": "store://ngram", "weight": 50}
     chat = {**CHAT, "replicas": 1, "max_output_tokens": 6, "default_output_tokens": 4, "canary": canary}
     project.write(

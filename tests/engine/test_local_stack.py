@@ -16,6 +16,7 @@ from infra.providers.local.daemon import ALIVE, Daemon
 from infra.providers.local.process import instances
 from tests.engine.conftest import CHAT
 from tests.gateway.harness import until
+from tests.support.portblock import lease
 from tests.support.project import STACK, Project
 from tests.support.streams import History, Load
 
@@ -43,7 +44,7 @@ def serving(project: Project) -> bool:
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    project = Project.make(tmp_path_factory.mktemp("loaded"), (22200, 22299))
+    project = Project.make(tmp_path_factory.mktemp("loaded"), lease())
     project.write(chat())
     project.up()
     yield project
