@@ -1,7 +1,6 @@
 """The Kubernetes platform: the same stack on a cluster that exists."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from infra.components.kubernetes.model_store import ModelStore, distinct
 from infra.components.kubernetes.model_store_args import ModelStoreArgs, StagedSource
 from infra.components.kubernetes.model_store_job import claim_bytes, claim_name
 from infra.components.kubernetes.namespace import Namespace
-from infra.components.kubernetes.server_args import ModelServerArgs
+from infra.components.kubernetes.server_args import ModelServerArgs, ServerLimits
 from infra.planning import ModelPlan, Plan
 from infra.platforms import kubernetes_checks, weights
 from infra.platforms.base import Outputs, endpoints
@@ -106,7 +105,7 @@ def server_args(
         "engine": planned.engine,
         "task": planned.task,
         "image": images.server(planned),
-        "limits": {name: value for name, value in asdict(planned.limits).items() if value is not None},
+        "limits": _limits(planned.limits),
         "options": dict(planned.options),
         "shards": planned.gpu.shards if planned.gpu else 1,
         "cpu_millis": planned.cpu_millis,
@@ -137,6 +136,18 @@ def server_args(
         most = max(revision.replicas, standing.replicas.get(revision.server, 0))
         args["replicas"] = {"min": scaling["min"], "max": scaling["max"], "initial": min(most, scaling["max"])}
     return args
+
+
+def _limits(planned: engines.Limits) -> ServerLimits:
+    limits: ServerLimits = {
+        "max_input_tokens": planned.max_input_tokens,
+        "max_total_tokens": planned.max_total_tokens,
+        "max_concurrent_requests": planned.max_concurrent_requests,
+        "max_queued_requests": planned.max_queued_requests,
+    }
+    if planned.max_batch_prefill_tokens is not None:
+        limits["max_batch_prefill_tokens"] = planned.max_batch_prefill_tokens
+    return limits
 
 
 def _store_args(

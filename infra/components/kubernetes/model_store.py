@@ -49,9 +49,9 @@ class ModelStore(pulumi.ComponentResource):
         self.register_outputs({"claim": self.claim, "staged": self.staged})
 
     def _claim(self, name: str) -> k8s.core.v1.PersistentVolumeClaim:
-        sources, existing = distinct(self._args["sources"]), int(self._args.get("existing_bytes", 0))
+        sources, existing = distinct(self._args["sources"]), self._args.get("existing_bytes", 0)
         size = self._args.get("size_bytes")
-        size = manifests.claim_bytes(sources, existing) if size is None else max(int(size), existing)
+        size = manifests.claim_bytes(sources, existing) if size is None else max(size, existing)
         # Classes that wait for the first pod bind when the first Job comes, and that Job is waited for.
         metadata = self._metadata(name, {"pulumi.com/skipAwait": "true"})
         spec = manifests.claim(size, self._args.get("storage_class"))
@@ -84,7 +84,7 @@ class ModelStore(pulumi.ComponentResource):
     def _job(self, source: StagedSource, claim: str, needed: list[pulumi.Resource], *, token: bool) -> k8s.batch.v1.Job:
         name = manifests.job_name(claim, source["source"])
         image, puller = source.get("image", self._args["image"]), self._args.get("image_pull_secret")
-        patience = f"{manifests.deadline_seconds(int(source['bytes'])) + manifests.PATIENCE_SECONDS}s"
+        patience = f"{manifests.deadline_seconds(source['bytes']) + manifests.PATIENCE_SECONDS}s"
         options = pulumi.ResourceOptions(
             depends_on=needed,
             ignore_changes=["spec"],

@@ -54,7 +54,7 @@ def claim_bytes(sources: Sequence[StagedSource], existing: int = 0) -> int:
 
     In powers of two from 16 GiB, so that most changes of a stack leave the claim alone; not below `existing`.
     """
-    sizes = [most_bytes(int(source["bytes"])) for source in sources]
+    sizes = [most_bytes(source["bytes"]) for source in sources]
     needed = max(sum(sizes) + max(sizes, default=0), _SMALLEST_BYTES)
     return max(1 << (needed - 1).bit_length(), existing)
 
@@ -86,7 +86,7 @@ def job(
     """Spec of the Job. With `keep`, weights of no other sources are needed any more."""
     return {
         "backoffLimit": 4,
-        "activeDeadlineSeconds": deadline_seconds(int(source["bytes"])),
+        "activeDeadlineSeconds": deadline_seconds(source["bytes"]),
         # No ttlSecondsAfterFinished: a Job that is gone would be made, and awaited, again.
         "podFailurePolicy": {
             "rules": [
@@ -136,7 +136,7 @@ def _pod(source: StagedSource, image: str, claim_name: str, keep: Sequence[str],
         "image": image,
         "command": ["python", "-m", "serving.store", "stage", source["source"]],
         "args": [
-            *("--root", ROOT, "--bytes", str(most_bytes(int(source["bytes"])))),
+            *("--root", ROOT, "--bytes", str(most_bytes(source["bytes"]))),
             *(part for kept in keep for part in ("--keep", kept)),
         ],
         "env": [{"name": name, "value": value} for name, value in sorted(variables.items())],

@@ -38,7 +38,7 @@ class Namespace(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: NamespaceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("berth:index:Namespace", name, {**args}, opts)
-        space, devices = args["name"], {key: int(value) for key, value in args.get("gpu_quota", {}).items()}
+        space, devices = args["name"], args.get("gpu_quota", {})
         made: list[pulumi.Resource] = []
         for manifest in namespace_objects.manifests(space, args["stack"], devices, adopt=args.get("adopt", False)):
             inside = "namespace" in manifest["metadata"]

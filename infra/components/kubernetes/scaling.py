@@ -48,7 +48,7 @@ def scaled_object(
     Raises ArgumentsError.
     """
     refuse(f"scaler {name}", problems(scaling))
-    least = int(scaling["min"])
+    least = scaling["min"]
     return {
         "apiVersion": "keda.sh/v1alpha1",
         "kind": "ScaledObject",
@@ -56,15 +56,15 @@ def scaled_object(
         "spec": {
             "scaleTargetRef": {"apiVersion": target.api_version, "kind": target.kind, "name": target.name},
             "minReplicaCount": least,
-            "maxReplicaCount": int(scaling["max"]),
-            "pollingInterval": int(scaling.get("polling_seconds", _POLLING_SECONDS)),
-            "cooldownPeriod": int(scaling.get("cooldown_seconds", COOLDOWN_SECONDS)),
+            "maxReplicaCount": scaling["max"],
+            "pollingInterval": scaling.get("polling_seconds", _POLLING_SECONDS),
+            "cooldownPeriod": scaling.get("cooldown_seconds", COOLDOWN_SECONDS),
             # A new model keeps the replicas it was made with for a while: its first request is on its way.
-            "initialCooldownPeriod": int(scaling.get("cooldown_seconds", COOLDOWN_SECONDS)),
+            "initialCooldownPeriod": scaling.get("cooldown_seconds", COOLDOWN_SECONDS),
             "fallback": {
                 "failureThreshold": _FAILURES,
                 # With 0 an error would let the last replica stop.
-                "replicas": int(scaling.get("blind_replicas", max(least, 1))),
+                "replicas": scaling.get("blind_replicas", max(least, 1)),
                 "behavior": "currentReplicasIfHigher",
             },
             "advanced": {"horizontalPodAutoscalerConfig": {"behavior": _behavior(scaling)}},
@@ -113,15 +113,15 @@ def _cron(number: int, floor: ScalingFloor) -> dict[str, Any]:
             "timezone": floor["timezone"],
             "start": floor["start"],
             "end": floor["end"],
-            "desiredReplicas": str(int(floor["replicas"])),
+            "desiredReplicas": str(floor["replicas"]),
         },
     }
 
 
 def _behavior(scaling: ServerScaling) -> dict[str, Any]:
     """Up at once, since a replica takes minutes to start; down slowly, one after the other."""
-    up = int(scaling.get("up_period_seconds", _UP_SECONDS))
-    down = int(scaling.get("down_period_seconds", _DOWN_SECONDS))
+    up = scaling.get("up_period_seconds", _UP_SECONDS)
+    down = scaling.get("down_period_seconds", _DOWN_SECONDS)
     return {
         "scaleUp": {
             "stabilizationWindowSeconds": 0,
@@ -132,7 +132,7 @@ def _behavior(scaling: ServerScaling) -> dict[str, Any]:
             ],
         },
         "scaleDown": {
-            "stabilizationWindowSeconds": int(scaling.get("stabilization_seconds", STABILIZATION_SECONDS)),
+            "stabilizationWindowSeconds": scaling.get("stabilization_seconds", STABILIZATION_SECONDS),
             "selectPolicy": "Max",
             "policies": [{"type": "Pods", "value": 1, "periodSeconds": down}],
         },
@@ -144,7 +144,7 @@ def problems(scaling: ServerScaling) -> list[str]:
     least, most = scaling["min"], scaling["max"]
     found = []
     if not 0 <= least < most:
-        found.append(f"min is {least:g} and max {most:g}; give 0 <= min < max, or no scaler for a fixed number")
+        found.append(f"min is {least} and max {most}; give 0 <= min < max, or no scaler for a fixed number")
     for key in ("in_flight", "queue"):
         if (value := float(scaling.get(key, 1))) <= 0:  # type: ignore[arg-type]
             found.append(f"{key} is {value:g}; it must be more than 0")
@@ -152,10 +152,10 @@ def problems(scaling: ServerScaling) -> list[str]:
         if not low <= (value := float(scaling.get(key, low))) <= high:  # type: ignore[arg-type]
             found.append(f"{key} is {value:g}; Kubernetes takes {low} to {high}")
     if not 1 <= (blind := scaling.get("blind_replicas", 1)) <= max(most, 1):
-        found.append(f"blind_replicas is {blind:g}; it must be from 1 to max, {most:g}: 0 would let an error stop all")
+        found.append(f"blind_replicas is {blind}; it must be from 1 to max, {most}: 0 would let an error stop all")
     for floor in scaling.get("floors", []):
         if not max(least, 1) <= floor["replicas"] <= most:
-            found.append(f"a floor has {floor['replicas']:g} replicas; it must be between min and max, and at least 1")
+            found.append(f"a floor has {floor['replicas']} replicas; it must be between min and max, and at least 1")
         if floor["start"] == floor["end"]:
             found.append(f"a floor starts and ends at {floor['start']!r}; give two times")
     return found

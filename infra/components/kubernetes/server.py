@@ -91,28 +91,28 @@ class Server:
                 model=args["model"],
                 weights=names.weights(weights["location"]),
                 port=names.SERVER_PORT,
-                limits=engines.Limits(**{key: int(value) for key, value in args["limits"].items()}),
-                shards=int(args["shards"]),
+                limits=engines.Limits(**args["limits"]),
+                shards=args["shards"],
                 options=dict(args["options"]),
                 gpu=gpu is not None,
-                hosts=int(args.get("hosts_per_replica", 1)),
+                hosts=args.get("hosts_per_replica", 1),
             ),
             image=args["image"],
             verify_image=weights["verify_image"],
             claim=weights["claim"],
             gpu=_gpu(gpu) if gpu else None,
-            cpu_millis=int(args["cpu_millis"]),
-            memory_bytes=int(args["memory_bytes"]),
-            shm_bytes=int(args["shm_bytes"]),
-            disk_bytes=int(args["disk_bytes"]),
-            least=int(replicas["min"]),
-            most=int(replicas["max"]),
-            initial=int(replicas.get("initial", replicas["min"])),
+            cpu_millis=args["cpu_millis"],
+            memory_bytes=args["memory_bytes"],
+            shm_bytes=args["shm_bytes"],
+            disk_bytes=args["disk_bytes"],
+            least=replicas["min"],
+            most=replicas["max"],
+            initial=replicas.get("initial", replicas["min"]),
             scaling=args.get("scaling"),
             rollout=Rollout(args["rollout"]),
-            probe_period_seconds=int(startup["probe_period_seconds"]),
-            probe_failures=int(startup["probe_failures"]),
-            cold_seconds=float(startup["cold_seconds"]),
+            probe_period_seconds=startup["probe_period_seconds"],
+            probe_failures=startup["probe_failures"],
+            cold_seconds=startup["cold_seconds"],
             priority_class=args.get("priority_class", ""),
             gateway=_peer(args.get("gateway"), Role.GATEWAY),
             prometheus=_peer(args.get("prometheus"), Role.PROMETHEUS),
@@ -147,7 +147,7 @@ class Server:
 
 
 def _gpu(args: ServerGpu) -> Gpu:
-    return Gpu(args["resource"], int(args["count"]), dict(args["node_labels"]))
+    return Gpu(args["resource"], args["count"], dict(args["node_labels"]))
 
 
 def _peer(args: ServerPeer | None, role: Role) -> Peer:
@@ -179,24 +179,24 @@ def _problems(name: str, args: ModelServerArgs) -> Iterator[str]:
 
 
 def _number_problems(args: ModelServerArgs) -> Iterator[str]:
-    least, most, scaling = int(args["replicas"]["min"]), int(args["replicas"]["max"]), args.get("scaling")
+    least, most, scaling = args["replicas"]["min"], args["replicas"]["max"], args.get("scaling")
     if not 0 <= least <= most or most < 1:
         yield f"replicas are {least} to {most}; give 0 <= min <= max, and a max of at least 1"
     if scaling:
         yield from (f"scaling: {problem}" for problem in scaling_problems(scaling))
     if scaling and (scaling["min"], scaling["max"]) != (least, most):
-        between = f"{scaling['min']:g} to {scaling['max']:g}"
+        between = f"{scaling['min']} to {scaling['max']}"
         yield f"replicas are {least} to {most}, those of scaling {between}; make them equal"
     if not scaling and least != most:
         yield f"replicas are {least} to {most}, and nothing scales them; give `scaling`, or equal numbers"
-    hosts, shards, gpu = int(args.get("hosts_per_replica", 1)), int(args["shards"]), args.get("gpu")
+    hosts, shards, gpu = args.get("hosts_per_replica", 1), args["shards"], args.get("gpu")
     if hosts < 1:
         yield f"hosts_per_replica is {hosts}; it must be at least 1"
-    if gpu and int(gpu["count"]) < 1:
+    if gpu and gpu["count"] < 1:
         yield f"gpu.count is {gpu['count']}; it must be at least 1, or leave out gpu"
     if gpu and not gpu["node_labels"]:
         yield f"gpu.node_labels is empty; name the labels of the nodes with {gpu['type']}, or a pod may get another GPU"
-    if gpu and shards > int(gpu["count"]) * hosts:
+    if gpu and shards > gpu["count"] * hosts:
         yield f"shards is {shards}; {hosts} x {gpu['count']} GPUs are too few for that"
     if args["shm_bytes"] >= args["memory_bytes"]:
         yield f"shm_bytes is {args['shm_bytes']}; it counts against memory_bytes ({args['memory_bytes']}), give more"

@@ -33,6 +33,21 @@ class ServerWeights(TypedDict):
     """Image, by digest, in which `python -m serving.store verify <folder>` checks the weights before they load."""
 
 
+class ServerLimits(TypedDict):
+    """How much one replica takes on. Requests beyond running and queued are refused with 429."""
+
+    max_input_tokens: int
+    """Prompt tokens."""
+    max_total_tokens: int
+    """Prompt and generated tokens of one request."""
+    max_concurrent_requests: int
+    """Requests that run at once."""
+    max_queued_requests: NotRequired[int]
+    """Requests that wait for a running one to end. Default: 64."""
+    max_batch_prefill_tokens: NotRequired[int]
+    """Prompt tokens of one pass (with TEI, of one batch). Default: the engine's own."""
+
+
 class ServerReplicas(TypedDict):
     """How many copies."""
 
@@ -81,8 +96,8 @@ class ModelServerArgs(TypedDict):
     """`generate` or `embed`."""
     image: str
     """Image of the engine, by digest: `repository@sha256:…` or `repository:tag@sha256:…`."""
-    limits: dict[str, int]
-    """`serving.engines.Limits`: tokens and requests of one replica."""
+    limits: ServerLimits
+    """Tokens and requests of one replica."""
     options: dict[str, str]
     """The engine's own options."""
     shards: int

