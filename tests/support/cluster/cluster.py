@@ -83,7 +83,7 @@ class Cluster:
         return nodes.names()
 
     def fail_node(self, name: str) -> None:
-        """Its kubelet dies: not ready ten seconds later, its pods evicted as their tolerations say."""
+        """Its kubelet dies: not ready twenty seconds later, its pods evicted as their tolerations say."""
         self.api.patch("v1", "Node", name, {"metadata": {"labels": {NODE_IS_DEAD: "true"}}})
 
     def heal_node(self, name: str) -> None:

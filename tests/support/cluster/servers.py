@@ -122,7 +122,8 @@ def controllers(programs: Programs, layout: Layout, user: str) -> list[str]:
         f"--flex-volume-plugin-dir={folder}/flex",
         "--horizontal-pod-autoscaler-sync-period=2s",
         "--node-monitor-period=1s",
-        "--node-monitor-grace-period=10s",
+        # A machine that stands still for some seconds must not lose its nodes.
+        "--node-monitor-grace-period=20s",
         "--kube-api-qps=200",
         "--kube-api-burst=400",
         "--profiling=false",
