@@ -12,7 +12,7 @@ def make_room(workplace: Workplace, needed: int, kept: Collection[str], report: 
     """Removes what is at other locations than `kept` until `needed` bytes fit: what stagings left behind, then
     versions, those staged first before others.
     """
-    unused = sorted(_versions(workplace.root, kept), key=lambda folder: (folder / FILE_NAME).stat().st_mtime)
+    unused = sorted(_versions(workplace.root, kept), key=_staged_at)
     for folder in [*workplace.left_behind(kept), *unused]:
         if workplace.has_room(needed):
             return
@@ -20,6 +20,13 @@ def make_room(workplace: Workplace, needed: int, kept: Collection[str], report: 
         workplace.remove(folder)
         gained = size(max(0, free_bytes(workplace.root) - before))
         report(f"removed {folder.relative_to(workplace.root)} to make room, as no server reads it: {gained}")
+
+
+def _staged_at(folder: Path) -> float:
+    try:
+        return (folder / FILE_NAME).stat().st_mtime
+    except FileNotFoundError:
+        return 0.0  # another stager has just removed it
 
 
 def _versions(root: Path, kept: Collection[str]) -> Iterator[Path]:
