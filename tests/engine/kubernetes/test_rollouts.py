@@ -98,9 +98,7 @@ def test_requests_change_over_at_once_and_before_an_old_pod_ends(program: Progra
         moment.at for moment, found in zip(slices.moments, over_time(slices), strict=True) if found == after
     )
     ended = [moment.at for moment in seen.moments if "deletionTimestamp" in moment.item["metadata"]]
-    # A pod that is told to go serves on for a while, and routers hear of the change meanwhile.
-    drain = engines.engine("vllm").drain
-    assert switched < min(ended) + drain.prestop_seconds
+    assert switched < min(ended) + 0.5, "the watches are two, so their order is known to a moment only"
     program.destroy()
 
 
