@@ -3,7 +3,7 @@
 Nothing here changes a cluster; that is Pulumi's alone.
 """
 
-from infra.cluster.client import Client, Object
+from infra.cluster.client import Client, Object, label_query
 from infra.cluster.discovery import Resource
 from infra.cluster.errors import AccessError, ApiError, ClusterError, UnreachableError
 from infra.cluster.kubeconfig import Kubeconfig, Target
@@ -18,4 +18,5 @@ __all__ = [
     "Resource",
     "Target",
     "UnreachableError",
+    "label_query",
 ]

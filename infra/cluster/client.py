@@ -107,3 +107,8 @@ class Client:
 def _time_of(event: Object) -> str:
     series = event.get("series") or {}
     return str(series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime") or "")
+
+
+def label_query(labels: Mapping[str, str]) -> str:
+    """Selects objects that bear all of these labels; empty for none."""
+    return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from infra.settings.frozen import FrozenDict
-from infra.settings.kinds import Bytes, Host, Name, Port, Seconds, choice, duration, size, text, whole
+from infra.settings.kinds import Bytes, Host, Name, Port, Seconds, SecretName, choice, duration, size, text, whole
 from infra.settings.replicas import Replicas, ReplicasField
 from infra.settings.routing import Routing, RoutingField
 from infra.settings.secret import Secret
@@ -112,9 +112,7 @@ class Gateway(Section):
     """Port on this machine, 1024 to 65535; on local only. Default: 8080."""
     replicas: ReplicasField = Replicas(min=2, max=4)
     """Copies of the gateway, on kubernetes and aws. Default: {min: 2, max: 4}."""
-    certificate: Annotated[str, text(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", "is not a Secret's name")] | None = Field(
-        default=None, examples=["api-tls"]
-    )
+    certificate: SecretName | None = Field(default=None, examples=["api-tls"])
     """Name of a Secret of type kubernetes.io/tls in the stack's namespace, for HTTPS on port 443; renewals are taken
     over while it runs. Default: plain HTTP on port 80, for a load balancer that ends TLS itself."""
     workers: Annotated[int, whole(1, 64, 2)] = 2

@@ -173,6 +173,9 @@ Port = Annotated[int, whole(1024, 65535, 8080)]
 """A TCP port that needs no privilege."""
 Tokens = Annotated[int, whole(1, 10_000_000, 8192)]
 """A number of tokens."""
+SUBDOMAIN = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"
+"""Pattern of most names in a cluster."""
+SecretName = Annotated[str, text(SUBDOMAIN, "is not a Secret's name")]
 Host = Annotated[
     str,
     text(

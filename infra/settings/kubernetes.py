@@ -7,13 +7,12 @@ from pydantic import AfterValidator, Field
 from infra.settings.aws import InstanceType
 from infra.settings.frozen import FrozenDict
 from infra.settings.gpus import GPU_TYPES
-from infra.settings.kinds import Flag, Name, Seconds, choice, real, text, whole
+from infra.settings.kinds import SUBDOMAIN, Flag, Name, Seconds, SecretName, choice, real, text, whole
 from infra.settings.secret import Secret
 from infra.settings.section import ByName, Section
 
-_SUBDOMAIN = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"
 LabelKey = Annotated[
-    str, text(rf"({_SUBDOMAIN}/)?[A-Za-z0-9]([A-Za-z0-9._-]{{0,61}}[A-Za-z0-9])?", "is not the name of a label")
+    str, text(rf"({SUBDOMAIN}/)?[A-Za-z0-9]([A-Za-z0-9._-]{{0,61}}[A-Za-z0-9])?", "is not the name of a label")
 ]
 LabelValue = Annotated[str, text(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?", "is not the value of a label")]
 
@@ -31,7 +30,7 @@ class Karpenter(Section):
     """Name of the node class, which holds image, network and disks. Default: default."""
     kind: Annotated[str, text(r"[A-Z][A-Za-z0-9]{0,62}", "is not the kind of a node class")] = "EC2NodeClass"
     """Its kind. Default: EC2NodeClass."""
-    group: Annotated[str, text(_SUBDOMAIN, "is not an API group")] = "karpenter.k8s.aws"
+    group: Annotated[str, text(SUBDOMAIN, "is not an API group")] = "karpenter.k8s.aws"
     """Its API group. Default: karpenter.k8s.aws."""
 
 
@@ -66,13 +65,9 @@ class Kubernetes(Section):
     """Namespace of everything the stack makes. Default: berth."""
     nodes: ByName[NodePool] = Field(default=FrozenDict(), examples=["{small: {gpu: l4, nodes: 2}}"])
     """GPU nodes of the cluster, by pool; on kubernetes only. Default: read from the nodes' labels."""
-    storage_class: (
-        Annotated[str, text(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", "is not a storage class's name")] | None
-    ) = None
+    storage_class: Annotated[str, text(SUBDOMAIN, "is not a storage class's name")] | None = None
     """Class of the volume that holds the weights. Default: the cluster's own."""
-    image_pull_secret: Annotated[str, text(_SUBDOMAIN, "is not a Secret's name")] | None = Field(
-        default=None, examples=["registry"]
-    )
+    image_pull_secret: SecretName | None = Field(default=None, examples=["registry"])
     """Name of a Secret of type kubernetes.io/dockerconfigjson in the stack's namespace, for images of a registry that
     asks who pulls. Default: none, the nodes may pull."""
     hub_token: Secret | None = None

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from infra.cluster import ApiError, Client, ClusterError
+from infra.cluster import ApiError, Client, ClusterError, label_query
 from infra.components.kubernetes.labels import owned
 from infra.platforms.kubernetes_checks import client_of
 from infra.settings import Settings
@@ -59,7 +59,7 @@ class Leftovers:
 
 def leftovers(client: Client, stack: str) -> Leftovers:
     """All objects of all kinds that bear the stack's labels; those that go with an owner are left out."""
-    labels = ",".join(f"{key}={value}" for key, value in owned(stack).items())
+    labels = label_query(owned(stack))
     resources, silent = client.discovery.everything()
     found: dict[str, Orphan] = {}
     unseen = list(silent)

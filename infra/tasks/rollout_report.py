@@ -6,7 +6,7 @@ The provider's own message names conditions and container states only; it knows 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from infra.cluster import Client, ClusterError, Object
+from infra.cluster import Client, ClusterError, Object, label_query
 from infra.components.kubernetes.labels import owned
 from infra.platforms.kubernetes_checks import client_of
 from infra.settings import Settings
@@ -52,7 +52,7 @@ def report(settings: Settings) -> None:
 
 def failures(client: Client, namespace: str, stack: str) -> list[Failed]:
     """Unfinished workloads of a stack, by kind and name."""
-    labels = ",".join(f"{key}={value}" for key, value in owned(stack).items())
+    labels = label_query(owned(stack))
     found = []
     for version, kind in _WORKLOADS:
         for item in client.items(version, kind, namespace, labels=labels):
@@ -78,13 +78,12 @@ def _state(kind: str, item: Object) -> str:
         return f"not done: {status.get('failed', 0)} pods failed, {status.get('active', 0)} at work"
     wanted = spec.get("replicas", 1)
     if kind == "Deployment":
-        ready = status.get("updatedReplicas", 0) - max(0, status.get("unavailableReplicas", 0))
-        current = status.get("observedGeneration") == item["metadata"].get("generation")
-        if current and status.get("updatedReplicas", 0) == wanted == status.get("availableReplicas", 0):
-            return ""
-        progress = conditions.get("Progressing") or {}
-        if not current:
+        if status.get("observedGeneration") != item["metadata"].get("generation"):
             return "its controller has not looked at it yet"
+        if status.get("updatedReplicas", 0) == wanted == status.get("availableReplicas", 0):
+            return ""
+        ready = status.get("updatedReplicas", 0) - max(0, status.get("unavailableReplicas", 0))
+        progress = conditions.get("Progressing") or {}
         late = "; its deadline has passed" if progress.get("reason") == "ProgressDeadlineExceeded" else ""
         refused = conditions.get("ReplicaFailure") or {}
         why = f"; pods are refused: {refused['message']}" if refused.get("status") == "True" else ""
@@ -119,7 +118,7 @@ def _of(client: Client, item: Object) -> list[Object]:
     pairs = selector.get("matchLabels") or {}
     if item["kind"] == "LeaderWorkerSet":
         pairs = {"leaderworkerset.sigs.k8s.io/name": item["metadata"]["name"]}
-    labels = ",".join(f"{key}={value}" for key, value in sorted(pairs.items()))
+    labels = label_query(pairs)
     if not labels:
         return []
     pods = client.items("v1", "Pod", item["metadata"]["namespace"], labels=labels)

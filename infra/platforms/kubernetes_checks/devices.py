@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from infra.cluster import Client, Object
+from infra.cluster import Client, Object, label_query
 from infra.planning import Plan
 from infra.platforms.devices import PRODUCT
 from infra.platforms.kubernetes_checks.finding import NODES, Finding, note
@@ -29,7 +29,7 @@ def devices(client: Client, settings: Settings, plan: Plan) -> Iterator[Finding]
 
 def _there(client: Client, namespace: str, need: GpuNeed, pools: Mapping[str, NodePool]) -> Iterator[Finding]:
     path: Path = (*NODES, next(iter(pools))) if pools else NODES
-    selector = ",".join(f"{key}={value}" for key, value in sorted(need.labels.items()))
+    selector = label_query(need.labels)
     nodes = client.items("v1", "Node", labels=selector)
     if not nodes:
         yield _none(client, need, path, selector)

@@ -14,7 +14,7 @@ class _Wanted:
     """One Secret that pods wait for."""
 
     path: Path
-    name: str | None
+    name: str
     type: str
     made_by: str
     """`kubectl create secret` with this makes it."""
@@ -26,8 +26,6 @@ def secrets(client: Client, settings: Settings) -> Iterator[Finding]:
     """Of another type, or not there yet. They live in the stack's namespace, so at the first `up` they cannot be."""
     space = settings.kubernetes.namespace
     for wanted in _wanted(settings):
-        if not wanted.name:
-            continue
         found = client.find("v1", "Secret", wanted.name, space)
         if found is None:
             command = f"kubectl --context {client.target.context} --namespace {space} create secret {wanted.made_by}"
@@ -38,20 +36,19 @@ def secrets(client: Client, settings: Settings) -> Iterator[Finding]:
             yield Finding(wanted.path, text)
 
 
-def _wanted(settings: Settings) -> tuple[_Wanted, ...]:
-    certificate, puller = settings.gateway.certificate, settings.kubernetes.image_pull_secret
-    return (
-        _Wanted(
+def _wanted(settings: Settings) -> Iterator[_Wanted]:
+    if name := settings.gateway.certificate:
+        yield _Wanted(
             ("gateway", "certificate"),
-            certificate,
+            name,
             "kubernetes.io/tls",
-            f"tls {certificate} --cert … --key …",
+            f"tls {name} --cert … --key …",
             or_else="have cert-manager make it, or, ",
-        ),
-        _Wanted(
+        )
+    if name := settings.kubernetes.image_pull_secret:
+        yield _Wanted(
             ("kubernetes", "image_pull_secret"),
-            puller,
+            name,
             "kubernetes.io/dockerconfigjson",
-            f"docker-registry {puller} --docker-server … --docker-username … --docker-password …",
-        ),
-    )
+            f"docker-registry {name} --docker-server … --docker-username … --docker-password …",
+        )

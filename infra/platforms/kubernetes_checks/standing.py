@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from infra.cluster import Client, Object
+from infra.cluster import Client, Object, label_query
 from infra.components.kubernetes.labels import INSTANCE, NAME, Role, owned
 from infra.components.kubernetes.model_store_job import SOURCE
 from infra.platforms.kubernetes_checks import storage
@@ -35,5 +35,5 @@ def standing(client: Client, settings: Settings) -> Standing:
 
 
 def _items(client: Client, settings: Settings, version: str, kind: str, role: Role) -> list[Object]:
-    selector = ",".join(f"{key}={value}" for key, value in {**owned(settings.stack), NAME: str(role)}.items())
-    return client.items(version, kind, settings.kubernetes.namespace, labels=selector)
+    labels = label_query({**owned(settings.stack), NAME: str(role)})
+    return client.items(version, kind, settings.kubernetes.namespace, labels=labels)
